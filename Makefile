@@ -1,0 +1,47 @@
+# Shortcuts, each a line or two. All run in .venv, which the first of them makes.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help book test serve execute results export budget minis lint clean
+
+help:  ## list the targets
+	@awk -F ':.*##  *' '/^[a-z]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv && $(BIN)/pip install -c constraints.txt -e ".[book,test,dev]"
+	touch $@
+
+# Always from scratch: Sphinx warns about a page only when it reads it, so a second build would hide what failed the first.
+book: .venv/.installed  ## build the book from the stored outputs; any warning fails
+	rm -rf _build/html _build/.doctrees && $(BIN)/jupyter-book build . -n -W --keep-going
+	@echo "Open file://$(CURDIR)/_build/html/index.html in a browser, or run: make serve"
+
+test: book  ## the whole suite: helper, guards, built site, then every notebook executed and compared
+	$(BIN)/pytest tests
+	$(BIN)/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks/
+
+serve: .venv/.installed  ## serve the built book on http://localhost:8000
+	@test -f _build/html/index.html || $(MAKE) book
+	$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory _build/html
+
+execute: .venv/.installed  ## execute every notebook in place
+	$(BIN)/python tools/notebooks.py execute
+
+results: .venv/.installed  ## run what is recorded and not yet there, then store it; resumable, may take hours
+	PROMPTTUNE_RECORD=1 $(BIN)/python tools/notebooks.py execute
+
+export: .venv/.installed  ## write prompttune_utils/methods/ from the chapters
+	$(BIN)/python tools/notebooks.py export
+
+budget: .venv/.installed  ## measure the CPU seconds of every chapter and of the book
+	$(BIN)/python tools/notebooks.py budget
+
+minis: .venv/.installed  ## pre-train the small models again; PROMPTTUNE_MIRROR names the folder with the texts
+	$(BIN)/python -m pretraining.mini_bert
+
+lint: .venv/.installed  ## ruff: rules and format
+	$(BIN)/ruff check && $(BIN)/ruff format --check
+
+clean:  ## remove the site and the caches; keeps .venv and build/, where pre-training keeps its state
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -not -path "./.venv/*" -prune -exec rm -rf {} +

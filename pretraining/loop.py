@@ -1,0 +1,80 @@
+"""The training loop of the minis: bf16 where the processor has it, a learning rate laid out on the clock, checkpoints, exact place to resume."""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+PEAK = 1.5e-3
+WARMUP = 0.02  # share of the time
+CHECKPOINT_SECONDS = 120
+
+
+def pretrain(
+    model: torch.nn.Module,
+    draw: Callable[[], dict],
+    loss_of: Callable[[torch.nn.Module, dict], torch.Tensor],
+    folder: Path,
+    minutes: float,
+    peak: float = PEAK,
+) -> list[dict]:
+    """Trains `model` for `minutes` of wall clock in all, counting what earlier runs in `folder` already spent.
+
+    Args:
+        draw: gives one batch, a dict of integer tensors (B, T).
+        loss_of: maps (model, batch) to a scalar loss.
+        folder: holds `state.pt` and `log.json`; an interrupted run goes on from there.
+        minutes: the whole budget; the learning rate falls linearly to 0 at its end.
+
+    Returns:
+        The log: step, tokens, minutes, loss (mean since the last entry).
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    step, tokens, spent, log = 0, 0, 0.0, []
+    state_file = folder / "state.pt"
+    if state_file.exists():
+        state = torch.load(state_file, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, tokens, spent = state["step"], state["tokens"], state["seconds"]
+        log = json.loads((folder / "log.json").read_text())
+    total, tenth = minutes * 60, int(10 * spent / (minutes * 60))
+    started, saved, losses = time.monotonic() - spent, time.monotonic(), []
+    model.train()
+    while (spent := time.monotonic() - started) < total:
+        done = spent / total
+        for group in optimizer.param_groups:
+            group["lr"] = peak * min(done / WARMUP, 1 - done) if done < WARMUP else peak * (1 - done)
+        batch = draw()
+        with torch.autocast("cpu" if not torch.cuda.is_available() else "cuda", dtype=torch.bfloat16):
+            loss = loss_of(model, batch)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step, tokens = step + 1, tokens + int(batch["attention_mask"].sum())
+        losses.append(loss.detach())
+        if step % 200 == 0:
+            entry = {"step": step, "tokens": tokens, "minutes": round(spent / 60, 2), "loss": round(float(torch.stack(losses).mean()), 4)}
+            losses.clear()
+            log.append(entry)
+            print(json.dumps(entry), flush=True)
+        if int(10 * done) > tenth:
+            tenth = int(10 * done)
+            torch.save({k: v.half() for k, v in model.state_dict().items()}, folder / f"tenth-{tenth}.pt")
+        if time.monotonic() - saved > CHECKPOINT_SECONDS:
+            _save(state_file, model, optimizer, step, tokens, spent, log)
+            saved = time.monotonic()
+    _save(state_file, model, optimizer, step, tokens, spent, log)
+    return log
+
+
+def _save(path: Path, model, optimizer, step: int, tokens: int, seconds: float, log: list) -> None:
+    """Writes beside and renames, so that a kill never leaves half a file."""
+    new = path.with_suffix(".new")
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "tokens": tokens, "seconds": seconds}, new)
+    (path.parent / "log.json").write_text(json.dumps(log))
+    new.replace(path)

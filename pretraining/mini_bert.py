@@ -1,0 +1,101 @@
+"""Makes mini-bert: python -m pretraining.mini_bert --minutes 90 (resumes where it was stopped; --minutes is the whole budget)."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from gensim.models import Word2Vec
+from tokenizers import Tokenizer
+from transformers import BertConfig, BertForMaskedLM
+
+from pretraining import corpora, encoded, tokenizer as tokenizers_
+from pretraining.loop import PEAK, pretrain
+from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
+
+WORK = Path("build/pretraining")
+
+
+def load_tokenizer(held_out: set[str]) -> Tokenizer:
+    """The shared tokenizer, trained when it is not there yet."""
+    path = WORK / "tokenizer.json"
+    return Tokenizer.from_file(str(path)) if path.exists() else tokenizers_.train(path, held_out)
+
+
+def word_vectors(data: dict[str, encoded.Encoded], vocabulary: int, size: int) -> np.ndarray:
+    """word2vec vectors (vocabulary, size) of the same tokens: the word embeddings start from them. Kept in build/."""
+    path = WORK / f"word2vec-{size}.npy"
+    if not path.exists():
+        random = np.random.default_rng(0)
+        lines = []
+        for name, share in MIXTURE.items():
+            c = data[name]
+            docs = random.permutation(len(c.document) - 1)
+            taken = 0
+            for d in docs:
+                a, b = c.sentence[c.document[d]], c.sentence[c.document[d + 1]]
+                lines.extend(c.tokens[i : min(i + 512, b)].astype(str).tolist() for i in range(a, b, 512))
+                taken += b - a
+                if taken > share * 16e6:
+                    break
+        model = Word2Vec(lines, vector_size=size, window=5, min_count=5, sample=1e-4, negative=8, epochs=3, workers=2, seed=0)
+        vectors = random.normal(0, 0.02, (vocabulary, size)).astype(np.float32)
+        known = [int(w) for w in model.wv.index_to_key]
+        learned = model.wv.vectors - model.wv.vectors.mean(0)
+        vectors[known] = 0.05 * learned / learned.std()
+        np.save(path, vectors)
+    return np.load(path)
+
+
+def new_model(vocabulary: int, size: int = 192, layers: int = 4, vectors: np.ndarray | None = None) -> BertForMaskedLM:
+    """A fresh mini-bert; the word embeddings are `vectors` (vocabulary, size) when given."""
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=vocabulary, hidden_size=size, num_hidden_layers=layers, num_attention_heads=size // 32,
+        intermediate_size=4 * size, max_position_embeddings=192, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=0,
+    )  # fmt: skip
+    model = BertForMaskedLM(config)
+    model.set_attn_implementation("eager")  # on CPUs the backward pass of the fused attention takes longer than all the rest
+    if vectors is not None:
+        with torch.no_grad():
+            model.bert.embeddings.word_embeddings.weight.copy_(torch.from_numpy(vectors))
+    return model
+
+
+def masked_loss(model: BertForMaskedLM, batch: dict) -> torch.Tensor:
+    """Cross-entropy at the hidden places; the output layer sees only those rows."""
+    labels = batch["labels"].flatten()
+    where = torch.nonzero(labels >= 0).squeeze(1)
+    hidden = model.bert(**{k: v for k, v in batch.items() if k != "labels"}).last_hidden_state
+    scores = model.cls(hidden.flatten(0, 1)[where])
+    return torch.nn.functional.cross_entropy(scores.float(), labels[where])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--minutes", type=float, default=90)
+    parser.add_argument("--folder", default=str(WORK / "mini-bert"))
+    parser.add_argument("--size", type=int, default=192)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--peak", type=float, default=PEAK)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--plain", action="store_true", help="uniform masks, no verdict sentences: the recipe to compare with")
+    parser.add_argument("--no-verdict", action="store_true", help="content and opinion masks, but no verdict sentences")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    held_out = corpora.held_out_keys()
+    tokenizer = load_tokenizer(held_out)
+    vocabulary = tokenizer.get_vocab_size()
+    data = {g: encoded.load(g, tokenizer, held_out, WORK) for g in MIXTURE}
+    special = {t: tokenizer.token_to_id(t) for t in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")}
+    special["first_word"] = tokenizer.token_to_id(tokenizers_.UNUSED[-1]) + 1
+    recipe = Recipe(0, 0, False) if arguments.plain else Recipe(verdict=0) if arguments.no_verdict else Recipe()
+    objective = MaskedLM(data, special, vocabulary, recipe, arguments.seed)
+    model = new_model(vocabulary, arguments.size, arguments.layers, word_vectors(data, vocabulary, arguments.size))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
+    pretrain(model, lambda: {k: torch.from_numpy(v.copy()) for k, v in objective.batch().items()}, masked_loss, Path(arguments.folder), arguments.minutes, arguments.peak)
+
+
+if __name__ == "__main__":
+    main()

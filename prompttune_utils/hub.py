@@ -1,0 +1,141 @@
+"""Where models and data come from: a path, a packaged asset, a mirror folder, or the Hugging Face hub, in this order."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+ASSETS = Path(__file__).parent / "assets"
+
+# role -> language -> (model, learning rate for tuning all its weights); one table for each PROMPTTUNE_SCALE
+SCALES = {
+    "mini": {
+        "masked_lm": {"en": ("mini-bert", 3e-4), "zh": ("mini-bert", 3e-4)},
+    },
+    "full": {
+        "masked_lm": {"en": ("google-bert/bert-base-uncased", 2e-5), "zh": ("google-bert/bert-base-chinese", 2e-5)},
+    },
+}
+CLASSES = {"masked_lm": "AutoModelForMaskedLM", "causal_lm": "AutoModelForCausalLM", "seq2seq_lm": "AutoModelForSeq2SeqLM"}
+
+
+class NotFound(FileNotFoundError):
+    """A model or data set that resolves nowhere."""
+
+
+@dataclass
+class Place:
+    """Where a name was found: `kind` is path, asset, mirror or hub; `location` is a folder, or the hub id."""
+
+    name: str
+    kind: str
+    location: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: " + {"path": f"folder {self.location}", "asset": "packaged with the course", "mirror": "mirror", "hub": "Hugging Face hub"}[self.kind]
+
+
+@dataclass
+class Backbone:
+    """A loaded language model: `model` on `device`, its `tokenizer`, and `learning_rate`, the default for tuning all weights."""
+
+    name: str
+    model: object
+    tokenizer: object
+    learning_rate: float
+    place: Place
+    device: str
+
+
+def scale() -> str:
+    """`mini` or `full`, from PROMPTTUNE_SCALE (default mini). Raises ValueError for another word."""
+    chosen = os.environ.get("PROMPTTUNE_SCALE", "mini")
+    if chosen not in SCALES:
+        raise ValueError(f"PROMPTTUNE_SCALE is {chosen!r}: set it to one of {', '.join(SCALES)}.")
+    return chosen
+
+
+def offline() -> bool:
+    """True when HF_HUB_OFFLINE forbids the hub."""
+    return os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}
+
+
+def resolve(name: str, wanted: str = "config.json") -> Place:
+    """Finds `name`; `wanted` is a file that a folder must hold to count (a glob pattern).
+
+    Raises:
+        NotFound: one sentence: what was looked for, where, and what to do.
+    """
+    looked = []
+    folders = [("path", Path(name)), ("asset", ASSETS / name)]
+    if os.environ.get("PROMPTTUNE_MIRROR"):
+        folders.append(("mirror", Path(os.environ["PROMPTTUNE_MIRROR"]) / name))
+    for kind, folder in folders:
+        if folder.is_dir():
+            if next(folder.glob(wanted), None):
+                return Place(name, kind, str(folder))
+            looked.append(f"{folder} (which has no {wanted})")
+        else:
+            looked.append(str(folder))
+    if "/" in name and not name.startswith((".", "/", "~")) and not offline():
+        return Place(name, "hub", name)
+    raise NotFound(
+        f"{name!r} was not found in {', '.join(looked)}"
+        + (", and the hub is switched off by HF_HUB_OFFLINE" if offline() else "")
+        + ": give a folder, a packaged name ("
+        + ", ".join(packaged())
+        + "), or set PROMPTTUNE_MIRROR to a folder that holds it."
+    )
+
+
+def packaged() -> list[str]:
+    """Names of the packaged models and data sets."""
+    return sorted(p.name for p in ASSETS.iterdir() if p.is_dir() and p.name != "results")
+
+
+def load(role: str, language: str = "en", name: str | None = None, verbose: bool = True) -> Backbone:
+    """Loads the language model for a role at the current scale.
+
+    Args:
+        role: masked_lm, causal_lm or seq2seq_lm.
+        language: en or zh; the minis read both.
+        name: another model than the scale's: a folder, a packaged name or a hub id.
+        verbose: print where the model was found.
+
+    Raises:
+        NotFound: the model is nowhere. ValueError: unknown role, or weights that cannot be read.
+    """
+    import transformers
+
+    table = SCALES[scale()]
+    if role not in table:
+        raise ValueError(f"There is no {role!r} at scale {scale()!r}: choose one of {', '.join(table)}.")
+    chosen, learning_rate = table[role][language]
+    place = resolve(name or chosen)
+    device = "cpu"
+    if scale() == "full":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    transformers.utils.logging.disable_progress_bar()
+    # on CPUs the backward pass of torch's fused attention is slower than the plain one
+    attention = {"attn_implementation": "eager"} if device == "cpu" else {}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place.location)
+        model = getattr(transformers, CLASSES[role]).from_pretrained(place.location, use_safetensors=True, dtype="float32", **attention)
+    except Exception as error:  # every backend has its own class for a damaged or missing file
+        if place.kind == "hub":
+            raise NotFound(f"{place.name!r} could not be fetched from the hub ({type(error).__name__}): check the network, or set PROMPTTUNE_MIRROR to a folder that holds it.") from error
+        raise ValueError(f"{place.name!r} in {place.location} cannot be loaded as {role} ({type(error).__name__}: {str(error).splitlines()[0][:120]}): fetch or build the folder again.") from error
+    if verbose:
+        print(place)
+    return Backbone(place.name, model.to(device).eval(), tokenizer, learning_rate, place, device)
+
+
+def weights_hash(model) -> str:
+    """SHA-256 (first 16 hex digits) over the names and values of all weights: equal before and after when a backbone is frozen."""
+    digest = hashlib.sha256()
+    for key, value in sorted(model.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]

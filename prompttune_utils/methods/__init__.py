@@ -1,0 +1,1 @@
+"""Exported from the chapters: edit the notebooks, then `make export`."""

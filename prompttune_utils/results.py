@@ -1,0 +1,70 @@
+"""Recorded results: what is too long for a live chapter is run once by the same cells, and kept as JSON.
+
+A chapter asks `Recorded(...).get(settings, run)`. Normally the stored value comes back. With PROMPTTUNE_RECORD=1 (`make
+results`) what is missing, or was made with other weights, is run and stored, entry by entry, so an interrupted recording
+goes on where it stopped.
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+from prompttune_utils.hub import ASSETS, scale
+
+FOLDER = ASSETS / "results"
+
+
+class NotRecorded(LookupError):
+    """A chapter asks for a result that nobody recorded with these weights."""
+
+
+class Recorded:
+    """The results of one chapter.
+
+    Args:
+        chapter: the notebook's name without ending.
+        weights: `hub.weights_hash` of the backbone; entries of other weights do not count.
+    """
+
+    def __init__(self, chapter: str, weights: str, folder: Path = FOLDER):
+        self.chapter, self.weights = chapter, weights
+        self.path = folder / f"{chapter}{'' if scale() == 'mini' else '-full'}.json"
+        self.entries = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
+
+    def find(self, settings: dict) -> dict | None:
+        """The entry with these settings and our weights, or None."""
+        return next((e for e in self.entries if e["settings"] == settings and e["weights"] == self.weights), None)
+
+    def get(self, settings: dict, run: Callable[[], float | dict | list]) -> float | dict | list:
+        """The value recorded for `settings`; run and kept first when recording.
+
+        Raises:
+            NotRecorded: it is not there and this is no recording.
+        """
+        entry = self.find(settings)
+        if entry is None:
+            if os.environ.get("PROMPTTUNE_RECORD") != "1":
+                raise NotRecorded(f"{self.path.name} holds no result of {settings} for the weights {self.weights}: run `make results`.")
+            before = time.process_time()
+            value = run()
+            entry = {
+                "settings": settings,
+                "value": value,
+                "weights": self.weights,
+                "cpu_seconds": round(time.process_time() - before, 2),
+                "versions": {p: version(p) for p in ("torch", "transformers")} | {"python": platform.python_version()},
+            }
+            self.entries = [e for e in self.entries if e["settings"] != settings] + [entry]
+            self._save()
+        return entry["value"]
+
+    def _save(self) -> None:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        ordered = sorted(self.entries, key=lambda e: json.dumps(e["settings"], sort_keys=True))
+        new = self.path.with_suffix(".new")
+        new.write_text("[\n" + ",\n".join(json.dumps(e, ensure_ascii=False, sort_keys=True) for e in ordered) + "\n]\n", encoding="utf-8")
+        new.replace(self.path)

@@ -1,0 +1,114 @@
+"""One training loop for every method, on Accelerate: seeded, with a progress bar, resumable to the same numbers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+from transformers import get_linear_schedule_with_warmup
+
+
+class _Progress:
+    """What a checkpoint has to remember beside weights and optimizer."""
+
+    def __init__(self) -> None:
+        self.step, self.losses = 0, []
+
+    def state_dict(self) -> dict:
+        return {"step": self.step, "losses": self.losses}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.step, self.losses = state["step"], state["losses"]
+
+
+def fit(
+    model: torch.nn.Module,
+    rows: list[dict],
+    loss_of: Callable[[list[dict]], torch.Tensor],
+    *,
+    learning_rate: float,
+    steps: int,
+    batch_size: int = 8,
+    seed: int = 0,
+    warmup: float = 0.1,
+    weight_decay: float = 0.01,
+    checkpoint: str | Path | None = None,
+    checkpoint_every: int = 100,
+    progress: bool = False,
+    after_step: Callable[[int], None] | None = None,
+) -> list[float]:
+    """Tunes the parameters of `model` that require a gradient, by AdamW with a linear schedule.
+
+    Args:
+        model: its parameters with requires_grad are tuned; it is left in eval mode.
+        rows: training rows, passed over in a new seeded order as often as `steps` needs.
+        loss_of: maps a batch of rows to a scalar loss.
+        learning_rate: peak of the schedule: up over the share `warmup` of the steps, then linearly down to 0.
+        steps: number of optimizer steps.
+        batch_size: rows a step.
+        seed: order of the rows and everything random in the model.
+        checkpoint: a folder: saved there every `checkpoint_every` steps; a run that was cut off goes on from it and
+            ends with the same numbers as an unbroken one.
+        progress: show a bar (on stderr).
+        after_step: called with the number of the step just taken.
+
+    Returns:
+        The loss of every step.
+
+    Raises:
+        ValueError: no rows, or nothing to tune.
+    """
+    tuned = [p for p in model.parameters() if p.requires_grad]
+    if not rows or not tuned:
+        raise ValueError("There is nothing to train: " + ("no parameter of the model has requires_grad=True." if rows else "the list of rows is empty."))
+    set_seed(seed)
+    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
+    optimizer = torch.optim.AdamW(tuned, lr=learning_rate, weight_decay=weight_decay)
+    schedule = get_linear_schedule_with_warmup(optimizer, int(warmup * steps), steps)
+    order, generator = [], torch.Generator().manual_seed(seed)
+    while len(order) < steps * batch_size:
+        order += torch.randperm(len(rows), generator=generator).tolist()
+    loader = DataLoader([rows[i] for i in order[: steps * batch_size]], batch_size=batch_size, collate_fn=list)
+    state = _Progress()
+    wrapped, optimizer, schedule, loader = accelerator.prepare(model, optimizer, schedule, loader)
+    accelerator.register_for_checkpointing(state)
+    if checkpoint and Path(checkpoint).is_dir():
+        accelerator.load_state(str(checkpoint))
+        loader = accelerator.skip_first_batches(loader, state.step)
+    wrapped.train()
+    for batch in tqdm(loader, total=steps, initial=state.step, disable=not progress, desc="training"):
+        loss = loss_of(batch)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(tuned, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
+        state.step += 1
+        state.losses.append(loss.item())
+        if checkpoint and state.step % checkpoint_every == 0:
+            _save(accelerator, Path(checkpoint))
+        if after_step:
+            after_step(state.step)
+    model.eval()
+    return state.losses
+
+
+def _save(accelerator: Accelerator, folder: Path) -> None:
+    """Saves beside and swaps, so that a kill never leaves half a checkpoint."""
+    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    accelerator.save_state(str(new))
+    if folder.is_dir():
+        folder.rename(old)
+    new.rename(folder)
+    if old.is_dir():
+        for file in old.iterdir():
+            file.unlink()
+        old.rmdir()
+
+
+def trainable(model: torch.nn.Module) -> int:
+    """Number of parameters that are tuned; a shared tensor counts once."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
