@@ -1,16 +1,21 @@
 """Measures a mini on real data never seen in training: python -m pretraining.evaluate mini-bert
 
-Templates, label words and learning rates are chosen on dev data (SST-2's validation split; 600 rows of ChnSentiCorp's
-train split); the test splits are only reported. Writes prompttune_utils/assets/results/<name>-card.json (resumable) and
-prints the card's table.
+Templates, label words and learning rates are chosen on dev data (SST-2's validation split; 400 rows of ChnSentiCorp's
+train split); the test splits are only reported. Prints the lines, keeps the values in evaluation.json beside the weights
+(resumable) and writes the lines into the model's card.
 """
 
 import argparse
 import copy
+import os
 import random
+from functools import partial
+from pathlib import Path
 
+import torch
 from transformers import logging
 
+from pretraining.ship import ship_bert
 from prompttune_utils import hub
 from prompttune_utils.data import few_shot, load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows, show
@@ -20,6 +25,7 @@ from prompttune_utils.results import Recorded
 from prompttune_utils.scoring import remove_prior
 from prompttune_utils.training import fit
 
+MARKS = ("<!-- measured: python -m pretraining.evaluate -->", "<!-- end -->")
 SEEDS = range(5)
 SHOTS = 16
 PAIRS = {
@@ -38,8 +44,8 @@ PAIRS = {
         ("{text} {sep} {mask}错。", "太", "不"),
     ],
 }
-RATES = {"prompt": [1e-4, 3e-4, 1e-3], "head": [1e-4, 3e-4, 1e-3, 3e-3]}
-STEPS = {"prompt": 60, "head": 60}
+RATES = {"prompt": [1e-4, 3e-4, 1e-3], "head": [3e-4, 1e-3, 3e-3]}
+STEPS = 60
 
 
 def classifier(backbone, task, pair) -> PromptClassifier:
@@ -48,19 +54,19 @@ def classifier(backbone, task, pair) -> PromptClassifier:
     return PromptClassifier(backbone, Template(pattern, backbone.tokenizer), Verbalizer(words, backbone.tokenizer))
 
 
-def zero_shot(backbone, task, dev, prior_rows, pair) -> dict:
-    """Accuracy on dev and test, plain and with the prior over unlabelled pool texts taken out."""
+def zero_shot(backbone, task, parts: dict[str, list], prior_rows, pair) -> dict:
+    """Accuracy on each part, plain and with the prior over unlabelled pool texts taken out."""
     prompt = classifier(backbone, task, pair)
     prior = score_rows(prior_rows, prompt.scores)
     out = {}
-    for name, rows in (("dev", dev), ("test", task.test)):
+    for name, rows in parts.items():
         scores, gold = score_rows(rows, prompt.scores), [r["label"] for r in rows]
         out[name] = {"plain": accuracy(scores, gold), "calibrated": accuracy(remove_prior(scores, prior), gold)}
     return out
 
 
-def tune(backbone, task, pool, dev, pair, method: str, rate: float, seed: int) -> dict:
-    """Tunes all weights on 16 rows a class; accuracy on dev and test."""
+def tune(backbone, task, pool, rows, pair, method: str, rate: float, seed: int) -> float:
+    """Tunes all weights on 16 rows a class; accuracy on `rows`."""
     train, _ = few_shot(pool, SHOTS, seed, dev=False)
     if method == "prompt":
         copied = copy.copy(backbone)
@@ -69,8 +75,8 @@ def tune(backbone, task, pool, dev, pair, method: str, rate: float, seed: int) -
         module = copied.model
     else:
         module = model = HeadClassifier(backbone, len(task.labels), method.removeprefix("head-"))
-    fit(module, train, model.loss, learning_rate=rate, steps=STEPS["prompt" if method == "prompt" else "head"], batch_size=8, seed=seed)
-    return {name: accuracy(score_rows(rows, model.scores), [r["label"] for r in rows]) for name, rows in (("dev", dev), ("test", task.test))}
+    fit(module, train, model.loss, learning_rate=rate, steps=STEPS, batch_size=8, seed=seed)
+    return accuracy(score_rows(rows, model.scores), [r["label"] for r in rows])
 
 
 def dev_and_pool(task) -> tuple[list, list]:
@@ -78,37 +84,89 @@ def dev_and_pool(task) -> tuple[list, list]:
     if "validation" in task.extra:
         return task.extra["validation"], task.pool
     rows = random.Random(0).sample(task.pool, len(task.pool))
-    return rows[:600], rows[600:]
+    return rows[:400], rows[400:]
 
 
-def measure(name: str) -> None:
-    backbone = hub.load("masked_lm", name=name)
-    recorded = Recorded(f"{backbone.name.rstrip('/').split('/')[-1]}-card", hub.weights_hash(backbone.model))
+def few_shot_line(backbone, recorded: Recorded, task, pool, dev, pair, method: str) -> str:
+    """Picks the learning rate on dev, then tunes anew and reports the test split."""
+    settings = {"task": task.name, "method": method, "shots": SHOTS, "pair": list(pair) if method == "prompt" else None}
+
+    def runs(part: str, rows: list, rate: float) -> list[float]:
+        run = partial(tune, backbone, task, pool, rows, pair, method, rate)
+        return [recorded.get(settings | {"rate": rate, "seed": seed, "part": part}, partial(run, seed)) for seed in SEEDS]
+
+    rate = max(RATES[method.split("-")[0]], key=lambda r: sum(runs("dev", dev, r)))
+    return f"{SHOTS} per class, {method:9} rate {rate:g} (chosen on dev): test {show(runs('test', task.test, rate))}"
+
+
+def measure(name: str) -> list[str]:
+    """The lines of the card; what is recorded for these weights is not run again."""
+    backbone = hub.load("masked_lm", name=name, verbose=False)
+    recorded = Recorded("evaluation", hub.weights_hash(backbone.model), Path(backbone.place.location))
+    lines = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+
+    say(f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters")
     for task_name, pairs in PAIRS.items():
         task = load_task(task_name)
         dev, pool = dev_and_pool(task)
         prior_rows = random.Random(1).sample(pool, 400)
-        print(f"\n{task_name}: majority {majority(task.gold):.3f}, {len(task.test)} test rows")
+        say(f"{task_name}: {len(task.test)} test rows, majority {majority(task.gold):.3f}")
         zero = []
         for pair in pairs:
-            value = recorded.get({"task": task_name, "zero-shot": list(pair)}, lambda p=pair: zero_shot(backbone, task, dev, prior_rows, p))
-            zero.append(value)
-            print(f"  zero-shot {' | '.join(pair):45} dev {value['dev']['plain']:.3f} {value['dev']['calibrated']:.3f}  test {value['test']['plain']:.3f} {value['test']['calibrated']:.3f}", flush=True)
-        best = max(range(len(pairs)), key=lambda i: zero[i]["dev"]["calibrated"])
-        print(f"  chosen on dev: {pairs[best]}: test plain {zero[best]['test']['plain']:.3f}, calibrated {zero[best]['test']['calibrated']:.3f}")
+            zero.append(
+                recorded.get(
+                    {"task": task_name, "zero-shot": list(pair)}, partial(zero_shot, backbone, task, {"dev": dev, "test": task.test}, prior_rows, pair)
+                )
+            )
+            columns = "  ".join(f"{part} {zero[-1][part]['plain']:.3f} {zero[-1][part]['calibrated']:.3f}" for part in ("dev", "test"))
+            say(f"  zero-shot, plain and calibrated: {columns}  {' | '.join(pair)}")
+        best = max(range(len(pairs)), key=lambda i, zero=zero: zero[i]["dev"]["calibrated"])
+        chosen = zero[best]["test"]
+        say(f"  chosen on dev: {' | '.join(pairs[best])}: test plain {chosen['plain']:.3f}, calibrated {chosen['calibrated']:.3f}")
         for method in ("prompt", "head-cls", "head-mean"):
-            runs = {}
-            for rate in RATES[method.split("-")[0]]:
-                settings = {"task": task_name, "method": method, "shots": SHOTS, "rate": rate, "pair": list(pairs[best]) if method == "prompt" else None}
-                runs[rate] = [
-                    recorded.get(settings | {"seed": seed}, lambda m=method, r=rate, s=seed: tune(backbone, task, pool, dev, pairs[best], m, r, s)) for seed in SEEDS
-                ]
-            rate = max(runs, key=lambda r: sum(v["dev"] for v in runs[r]))
-            print(f"  {SHOTS} per class, {method:9} rate {rate:g} (chosen on dev): test {show([v['test'] for v in runs[rate]])}", flush=True)
+            say("  " + few_shot_line(backbone, recorded, task, pool, dev, pairs[best], method))
+    return lines
+
+
+def tenths(folder: Path) -> None:
+    """Zero-shot accuracy on dev after each tenth of a training run, into tenths.json of that folder."""
+    for state in sorted(folder.glob("tenth-*.pt"), key=lambda p: int(p.stem.split("-")[1])):
+        target = folder / state.stem
+        ship_bert(state, target)
+        backbone = hub.load("masked_lm", name=str(target), verbose=False)
+        recorded = Recorded("tenths", hub.weights_hash(backbone.model), folder)
+        for task_name, pairs in PAIRS.items():
+            task = load_task(task_name)
+            dev, pool = dev_and_pool(task)
+            prior_rows = random.Random(1).sample(pool, 400)
+            values = [
+                recorded.get({"tenth": state.stem, "task": task_name, "pair": list(p)}, partial(zero_shot, backbone, task, {"dev": dev}, prior_rows, p))
+                for p in pairs
+            ]
+            print(state.stem, task_name, [f"{v['dev']['calibrated']:.3f}" for v in values], flush=True)
+
+
+def write_card(folder: Path, lines: list[str]) -> None:
+    """Puts the lines between the two marks of the card."""
+    card = folder / "README.md"
+    before, _, rest = card.read_text(encoding="utf-8").partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    card.write_text("\n".join([before + MARKS[0], "", "```text", *lines, "```", "", MARKS[1] + after]), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description="Measures a mini on real data from the mirror and writes its card.")
     parser.add_argument("name", nargs="?", default="mini-bert", help="a packaged name or a folder")
+    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths on dev instead")
+    arguments = parser.parse_args()
     logging.set_verbosity_error()
-    measure(parser.parse_args().name)
+    os.environ["PROMPTTUNE_RECORD"] = "1"
+    torch.set_num_threads(1)
+    if arguments.tenths:
+        tenths(arguments.tenths)
+    else:
+        write_card(Path(hub.resolve(arguments.name).location), measure(arguments.name))

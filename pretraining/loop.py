@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-PEAK = 1.5e-3
+PEAK = 1e-3
 WARMUP = 0.02  # share of the time
 CHECKPOINT_SECONDS = 120
 
@@ -57,7 +57,9 @@ def pretrain(
         optimizer.zero_grad(set_to_none=True)
         step, tokens = step + 1, tokens + int(batch["attention_mask"].sum())
         losses.append(loss.detach())
-        if step % 200 == 0:
+        if step % 500 == 0:
+            if not torch.stack(losses).isfinite().all():
+                raise FloatingPointError(f"The loss is not finite before step {step}: start {folder} again with a lower peak learning rate.")
             entry = {"step": step, "tokens": tokens, "minutes": round(spent / 60, 2), "loss": round(float(torch.stack(losses).mean()), 4)}
             losses.clear()
             log.append(entry)

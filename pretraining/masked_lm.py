@@ -12,10 +12,12 @@ import numpy as np
 from pretraining.encoded import Encoded
 
 # share of the examples drawn from each group
-MIXTURE = {"en_reviews": 0.40, "zh_reviews": 0.32, "en_other": 0.13, "zh_other": 0.15}
-# (length, examples in a batch, share of the batches)
-SHAPES = [(32, 64, 0.3), (64, 32, 0.4), (128, 16, 0.3)]
+MIXTURE = {"en_reviews": 0.44, "zh_reviews": 0.32, "en_other": 0.12, "zh_other": 0.12}
+# (longest example in tokens, share of the examples)
+LENGTHS = [(32, 0.5), (64, 0.3), (128, 0.2)]
 MASKED = 0.15
+BATCH_TOKENS = 2048  # small batches: the loss leaves its first plateau after a number of steps, not of tokens
+DRAWN = 1024  # examples drawn at once and sorted by length, so that little is padding
 
 
 @dataclass
@@ -32,7 +34,7 @@ class MaskedLM:
 
     def __init__(self, corpora: dict[str, Encoded], special: dict[str, int], vocabulary: int, recipe: Recipe, seed: int):
         self.corpora, self.special, self.vocabulary, self.recipe = corpora, special, vocabulary, recipe
-        self.random = np.random.default_rng(seed)
+        self.random, self.waiting = np.random.default_rng(seed), []
         counts = sum(np.bincount(c.tokens, minlength=vocabulary) for c in corpora.values())
         frequency = counts / counts.sum()
         self.weight = np.minimum(1, np.sqrt(1e-3 / np.maximum(frequency, 1e-9))) if recipe.content_words else np.ones(vocabulary)
@@ -70,6 +72,9 @@ class MaskedLM:
         context = np.concatenate([np.arange(a, b) for a, b in pieces])
         hidden = r.random(len(context)) < self.budget(c.tokens[context])
         hidden |= c.opinion[context] & (r.random(len(context)) < self.recipe.opinion)
+        words = np.flatnonzero(self.weight[c.tokens[context]])
+        if len(words) and verdict is None and not hidden.any():
+            hidden[r.choice(words)] = True  # every example asks something
         parts = [(context, hidden)]
         if verdict is not None:
             span = np.arange(c.sentence[verdict], c.sentence[verdict + 1])
@@ -94,21 +99,28 @@ class MaskedLM:
         return np.minimum(0.8, weight * MASKED * len(tokens) / max(weight.sum(), 1e-9))
 
     def batch(self) -> dict[str, np.ndarray]:
-        r = self.random
-        length, count, _ = SHAPES[r.choice(len(SHAPES), p=[s[2] for s in SHAPES])]
-        groups = r.choice(list(MIXTURE), size=count, p=list(MIXTURE.values()))
-        rows = [self.example(g, length) for g in groups]
-        shape = (count, max(len(row[0]) for row in rows))
-        ids, types, mask = np.full(shape, self.special["[PAD]"]), np.zeros(shape, int), np.zeros(shape, int)
-        labels = np.full(shape, -100)
+        if not self.waiting:
+            r = self.random
+            lengths = r.choice([n for n, _ in LENGTHS], size=DRAWN, p=[share for _, share in LENGTHS])
+            groups = r.choice(list(MIXTURE), size=DRAWN, p=list(MIXTURE.values()))
+            rows = sorted((self.example(g, int(n)) for g, n in zip(groups, lengths)), key=lambda row: len(row[0]))
+            while rows:
+                count = BATCH_TOKENS // (-(-len(rows[-1][0]) // 16) * 16)
+                self.waiting.append(rows[-count:])
+                del rows[-count:]
+            r.shuffle(self.waiting)
+        return self.collate(self.waiting.pop())
+
+    def collate(self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Pads the rows and hides what is to be guessed: 85 % become [MASK], 5 % a random word, 10 % stay."""
+        r, special = self.random, self.special
+        shape = (len(rows), -(-max(len(ids) for ids, _, _ in rows) // 16) * 16)  # few different shapes: a CPU prepares its kernels for each
+        ids, types, mask, labels = np.full(shape, special["[PAD]"]), np.zeros(shape, int), np.zeros(shape, int), np.full(shape, -100)
         for i, (row, kind, hide) in enumerate(rows):
-            n = len(row)
-            row = row.astype(int)
+            n, row, chance = len(row), row.astype(int), r.random(len(row))
             labels[i, :n] = np.where(hide, row, -100)
-            chance = r.random(n)
-            shown = np.where(chance < 0.85, self.special["[MASK]"], np.where(chance < 0.95, row, r.integers(self.special["first_word"], self.vocabulary, n)))
-            ids[i, :n] = np.where(hide, shown, row)
-            types[i, :n], mask[i, :n] = kind, 1
+            shown = np.where(chance < 0.85, special["[MASK]"], np.where(chance < 0.95, row, r.integers(special["first_word"], self.vocabulary, n)))
+            ids[i, :n], types[i, :n], mask[i, :n] = np.where(hide, shown, row), kind, 1
         # a random start teaches every position, also those behind a later prefix
         offset = int(r.integers(0, 64)) if r.random() < 0.25 else 0
         positions = np.broadcast_to(np.arange(offset, offset + shape[1]), shape)

@@ -1,6 +1,7 @@
 """Makes mini-bert: python -m pretraining.mini_bert --minutes 90 (resumes where it was stopped; --minutes is the whole budget)."""
 
 import argparse
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ from gensim.models import Word2Vec
 from tokenizers import Tokenizer
 from transformers import BertConfig, BertForMaskedLM
 
-from pretraining import corpora, encoded, tokenizer as tokenizers_
+from pretraining import corpora, encoded
+from pretraining import tokenizer as tokenizers_
 from pretraining.loop import PEAK, pretrain
 from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
 
@@ -66,6 +68,8 @@ def masked_loss(model: BertForMaskedLM, batch: dict) -> torch.Tensor:
     """Cross-entropy at the hidden places; the output layer sees only those rows."""
     labels = batch["labels"].flatten()
     where = torch.nonzero(labels >= 0).squeeze(1)
+    if len(where) % 64:  # few different shapes here too: fill up with a place that is not asked
+        where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
     hidden = model.bert(**{k: v for k, v in batch.items() if k != "labels"}).last_hidden_state
     scores = model.cls(hidden.flatten(0, 1)[where])
     return torch.nn.functional.cross_entropy(scores.float(), labels[where])
@@ -91,10 +95,19 @@ def main() -> None:
     special = {t: tokenizer.token_to_id(t) for t in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")}
     special["first_word"] = tokenizer.token_to_id(tokenizers_.UNUSED[-1]) + 1
     recipe = Recipe(0, 0, False) if arguments.plain else Recipe(verdict=0) if arguments.no_verdict else Recipe()
-    objective = MaskedLM(data, special, vocabulary, recipe, arguments.seed)
+    log = Path(arguments.folder) / "log.json"
+    done = json.loads(log.read_text())[-1]["step"] if log.exists() else 0  # a resumed run must not read the same examples again
+    objective = MaskedLM(data, special, vocabulary, recipe, arguments.seed + done)
     model = new_model(vocabulary, arguments.size, arguments.layers, word_vectors(data, vocabulary, arguments.size))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
-    pretrain(model, lambda: {k: torch.from_numpy(v.copy()) for k, v in objective.batch().items()}, masked_loss, Path(arguments.folder), arguments.minutes, arguments.peak)
+    pretrain(
+        model,
+        lambda: {k: torch.from_numpy(v.copy()) for k, v in objective.batch().items()},
+        masked_loss,
+        Path(arguments.folder),
+        arguments.minutes,
+        arguments.peak,
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,15 @@
-"""Turns a training folder into a packaged model: python -m pretraining.ship build/pretraining/mini-bert mini-bert"""
+"""Turns what was trained into packaged assets.
+
+python -m pretraining.ship build/pretraining/mini-bert/state.pt mini-bert
+python -m pretraining.ship build/pretraining/word2vec-64.npy mini-word2vec
+"""
 
 import argparse
 from pathlib import Path
 
+import numpy as np
 import torch
+from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -28,7 +34,19 @@ def ship_bert(state_file: Path, target: Path) -> None:
         model_input_names=["input_ids", "token_type_ids", "attention_mask"],
     )  # fmt: skip
     tokenizer.save_pretrained(target)
-    for file in target.iterdir():
+    readable(target)
+
+
+def ship_vectors(array: Path, target: Path) -> None:
+    """Writes vectors.safetensors: `vectors` (vocabulary, size) in fp16, rows in the order of the tokenizer's ids."""
+    target.mkdir(parents=True, exist_ok=True)
+    save_file({"vectors": np.load(array).astype(np.float16)}, target / "vectors.safetensors")
+    readable(target)
+
+
+def readable(folder: Path) -> None:
+    """safetensors writes files that only their owner may read."""
+    for file in folder.iterdir():
         file.chmod(0o644)
 
 
@@ -37,4 +55,5 @@ if __name__ == "__main__":
     parser.add_argument("state", type=Path)
     parser.add_argument("target", help="a packaged name, or a folder when it holds a slash")
     arguments = parser.parse_args()
-    ship_bert(arguments.state, Path(arguments.target) if "/" in arguments.target else ASSETS / arguments.target)
+    ship = ship_vectors if arguments.state.suffix == ".npy" else ship_bert
+    ship(arguments.state, Path(arguments.target) if "/" in arguments.target else ASSETS / arguments.target)

@@ -1,6 +1,7 @@
 """Tasks, balanced few-shot samples, and a reader's own CSV."""
 
 import csv
+import io
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -34,7 +35,13 @@ TASKS = {
     "sst2": ("SetFit/sst2", {"pool": "train", "test": "test", "validation": "validation"}, {"text": "text", "label": "label"}, ["negative", "positive"], "en"),
     "chnsenticorp": ("lansinuote/ChnSentiCorp", {"pool": "train", "test": "test"}, {"text": "text", "label": "label"}, ["negative", "positive"], "zh"),
     "ag_news": ("fancyzhx/ag_news", {"pool": "train", "test": "test"}, {"text": "text", "label": "label"}, ["world", "sports", "business", "technology"], "en"),
-    "rte": ("SetFit/rte", {"pool": "train", "test": "validation"}, {"text": "text1", "text_b": "text2", "label": "label"}, ["entailment", "not_entailment"], "en"),
+    "rte": (
+        "SetFit/rte",
+        {"pool": "train", "test": "validation"},
+        {"text": "text1", "text_b": "text2", "label": "label"},
+        ["entailment", "not_entailment"],
+        "en",
+    ),
 }
 
 
@@ -87,7 +94,8 @@ def few_shot(rows: list[dict], shots: int, seed: int, dev: bool = True) -> tuple
     train, held = [], []
     for label in sorted(by_label):
         if len(by_label[label]) < need:
-            raise ValueError(f"Class {label!r} has {len(by_label[label])} rows, {need} are needed for {shots} shots{' and a dev set of equal size' if dev else ''}: ask for fewer shots.")
+            size = f"{shots} shots{' and a dev set of equal size' if dev else ''}"
+            raise ValueError(f"Class {label!r} has {len(by_label[label])} rows, {need} are needed for {size}: ask for fewer shots.")
         drawn = generator.sample(by_label[label], need)
         train += drawn[:shots]
         held += drawn[shots:]
@@ -115,14 +123,17 @@ def read_csv(path: str | Path, text: str = "text", label: str = "label", labels:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8, in a spreadsheet by 'CSV UTF-8'.") from None
-    reader = csv.DictReader(content.splitlines(keepends=True), strict=True)
-    for column in (text, label):
-        if column not in (reader.fieldnames or []):
-            raise ValueError(f"{path.name} has no column {column!r}: its columns are {', '.join(reader.fieldnames or []) or 'none'}.")
+    csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is shorter than some texts
+    reader = csv.DictReader(io.StringIO(content), strict=True)
     found = []
     try:
+        for column in (text, label):
+            if column not in (reader.fieldnames or []):
+                raise ValueError(f"{path.name} has no column {column!r}: its columns are {', '.join(reader.fieldnames or []) or 'none'}.")
         for number, row in enumerate(reader, 1):
             where = f"{path.name}, row {number} (line {reader.line_num})"
+            if None in row:
+                raise ValueError(f"{where}: there are more fields than columns: put a text that holds commas in quotation marks.")
             if not (row[text] or "").strip():
                 raise ValueError(f"{where}: the column {text!r} is empty: write a text or delete the row.")
             name = (row[label] or "").strip()
@@ -130,7 +141,7 @@ def read_csv(path: str | Path, text: str = "text", label: str = "label", labels:
                 raise ValueError(f"{where}: the column {label!r} holds {name!r}: use one of {', '.join(labels or ['your label names'])}.")
             found.append((row[text].strip(), name))
     except csv.Error as error:
-        raise ValueError(f"{path.name}, line {reader.line_num}: {error}: close every quotation mark.") from None
+        raise ValueError(f"{path.name}, the row that begins on line {reader.line_num + 1}: {error}: close every quotation mark.") from None
     names = labels or sorted({name for _, name in found})
     if len(names) < 2:
         raise ValueError(f"{path.name} has {len(names)} different labels in column {label!r}: a classifier needs at least two.")

@@ -32,7 +32,8 @@ class Place:
     location: str
 
     def __str__(self) -> str:
-        return f"{self.name}: " + {"path": f"folder {self.location}", "asset": "packaged with the course", "mirror": "mirror", "hub": "Hugging Face hub"}[self.kind]
+        where = {"path": f"folder {self.location}", "asset": "packaged with the course", "mirror": "mirror", "hub": "Hugging Face hub"}
+        return f"{self.name}: {where[self.kind]}"
 
 
 @dataclass
@@ -124,9 +125,12 @@ def load(role: str, language: str = "en", name: str | None = None, verbose: bool
         tokenizer = transformers.AutoTokenizer.from_pretrained(place.location)
         model = getattr(transformers, CLASSES[role]).from_pretrained(place.location, use_safetensors=True, dtype="float32", **attention)
     except Exception as error:  # every backend has its own class for a damaged or missing file
+        kind = type(error).__name__
         if place.kind == "hub":
-            raise NotFound(f"{place.name!r} could not be fetched from the hub ({type(error).__name__}): check the network, or set PROMPTTUNE_MIRROR to a folder that holds it.") from error
-        raise ValueError(f"{place.name!r} in {place.location} cannot be loaded as {role} ({type(error).__name__}: {str(error).splitlines()[0][:120]}): fetch or build the folder again.") from error
+            mend = "check the network, or set PROMPTTUNE_MIRROR to a folder that holds it"
+            raise NotFound(f"{place.name!r} could not be fetched from the hub ({kind}): {mend}.") from error
+        cause = f"{kind}: {str(error).partition(chr(10))[0][:120]}"
+        raise ValueError(f"{place.name!r} in {place.location} cannot be loaded as {role} ({cause}): fetch or build the folder again.") from error
     if verbose:
         print(place)
     return Backbone(place.name, model.to(device).eval(), tokenizer, learning_rate, place, device)

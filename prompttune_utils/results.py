@@ -2,7 +2,8 @@
 
 A chapter asks `Recorded(...).get(settings, run)`. Normally the stored value comes back. With PROMPTTUNE_RECORD=1 (`make
 results`) what is missing, or was made with other weights, is run and stored, entry by entry, so an interrupted recording
-goes on where it stopped.
+goes on where it stopped. At the full scale nothing is shipped, so what is missing is always run, and kept in `results-full/`
+beside the notebook.
 """
 
 import json
@@ -30,13 +31,14 @@ class Recorded:
         weights: `hub.weights_hash` of the backbone; entries of other weights do not count.
     """
 
-    def __init__(self, chapter: str, weights: str, folder: Path = FOLDER):
+    def __init__(self, chapter: str, weights: str, folder: Path | None = None):
         self.chapter, self.weights = chapter, weights
-        self.path = folder / f"{chapter}{'' if scale() == 'mini' else '-full'}.json"
+        self.path = (folder or (FOLDER if scale() == "mini" else Path("results-full"))) / f"{chapter}.json"
         self.entries = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
 
     def find(self, settings: dict) -> dict | None:
         """The entry with these settings and our weights, or None."""
+        settings = json.loads(json.dumps(settings))  # tuples come back as lists
         return next((e for e in self.entries if e["settings"] == settings and e["weights"] == self.weights), None)
 
     def get(self, settings: dict, run: Callable[[], float | dict | list]) -> float | dict | list:
@@ -47,7 +49,7 @@ class Recorded:
         """
         entry = self.find(settings)
         if entry is None:
-            if os.environ.get("PROMPTTUNE_RECORD") != "1":
+            if os.environ.get("PROMPTTUNE_RECORD") != "1" and scale() == "mini":
                 raise NotRecorded(f"{self.path.name} holds no result of {settings} for the weights {self.weights}: run `make results`.")
             before = time.process_time()
             value = run()
@@ -58,7 +60,8 @@ class Recorded:
                 "cpu_seconds": round(time.process_time() - before, 2),
                 "versions": {p: version(p) for p in ("torch", "transformers")} | {"python": platform.python_version()},
             }
-            self.entries = [e for e in self.entries if e["settings"] != settings] + [entry]
+            entry = json.loads(json.dumps(entry))  # what a later run will read
+            self.entries = [e for e in self.entries if e["settings"] != entry["settings"]] + [entry]
             self._save()
         return entry["value"]
 

@@ -41,10 +41,10 @@ def hidden_at(model, inputs: dict, position: torch.Tensor | None = None) -> torc
         if "decoder_input_ids" not in inputs:
             start = torch.full((len(mask), 1), config.decoder_start_token_id, device=mask.device)
             inputs = {**inputs, "decoder_input_ids": start}
-        states = model.base_model(**inputs).last_hidden_state
+        states = _decoder_states(model, inputs)
         if position is None:
             position = torch.full((len(mask),), states.shape[1] - 1, device=mask.device)
-        if config.tie_word_embeddings and config.model_type == "t5":
+        if getattr(config, "scale_decoder_outputs", config.tie_word_embeddings and config.model_type in ("t5", "umt5")):  # T5 1.1 does not scale
             states = states * config.d_model**-0.5
     else:
         states = model.base_model(**inputs).last_hidden_state
@@ -53,6 +53,16 @@ def hidden_at(model, inputs: dict, position: torch.Tensor | None = None) -> torc
             position = last.argmax(1)
     rows = states[torch.arange(len(states), device=states.device), position]
     return _transform(model)(rows)
+
+
+def _decoder_states(model, inputs: dict) -> torch.Tensor:
+    """Last hidden states of the decoder (B, T, d)."""
+    if model.base_model is not model:
+        return model.base_model(**inputs).last_hidden_state
+    # T5 has no inner model of both halves
+    encoded = model.encoder(**{k: v for k, v in inputs.items() if not k.startswith("decoder_")}).last_hidden_state
+    given = {k.removeprefix("decoder_"): v for k, v in inputs.items() if k.startswith("decoder_")}
+    return model.decoder(**given, encoder_hidden_states=encoded, encoder_attention_mask=inputs["attention_mask"]).last_hidden_state
 
 
 def _transform(model):
@@ -64,6 +74,8 @@ def _transform(model):
         return lambda rows: head.layer_norm(torch.nn.functional.gelu(head.dense(rows)))
     if hasattr(model, "vocab_transform"):
         return lambda rows: model.vocab_layer_norm(model.activation(model.vocab_transform(rows)))
+    if type(model).__name__.endswith("MaskedLM"):
+        raise ValueError(f"The head of {type(model).__name__} is not known to label_scores: use a model of the BERT, RoBERTa or DistilBERT family.")
     return lambda rows: rows
 
 

@@ -1,5 +1,6 @@
 """One training loop for every method, on Accelerate: seeded, with a progress bar, resumable to the same numbers."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,13 +66,14 @@ def fit(
     if not rows or not tuned:
         raise ValueError("There is nothing to train: " + ("no parameter of the model has requires_grad=True." if rows else "the list of rows is empty."))
     set_seed(seed)
-    accelerator = Accelerator(dataloader_config=DataLoaderConfiguration(split_batches=True))
+    accelerator = Accelerator(device_placement=False, dataloader_config=DataLoaderConfiguration(split_batches=True))
     optimizer = torch.optim.AdamW(tuned, lr=learning_rate, weight_decay=weight_decay)
     schedule = get_linear_schedule_with_warmup(optimizer, int(warmup * steps), steps)
     order, generator = [], torch.Generator().manual_seed(seed)
     while len(order) < steps * batch_size:
         order += torch.randperm(len(rows), generator=generator).tolist()
-    loader = DataLoader([rows[i] for i in order[: steps * batch_size]], batch_size=batch_size, collate_fn=list)
+    # with a generator of its own: else a loader draws from the one of the dropout masks each time that it is started
+    loader = DataLoader([rows[i] for i in order[: steps * batch_size]], batch_size=batch_size, collate_fn=list, generator=generator)
     state = _Progress()
     wrapped, optimizer, schedule, loader = accelerator.prepare(model, optimizer, schedule, loader)
     accelerator.register_for_checkpointing(state)
@@ -99,14 +101,13 @@ def fit(
 def _save(accelerator: Accelerator, folder: Path) -> None:
     """Saves beside and swaps, so that a kill never leaves half a checkpoint."""
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    shutil.rmtree(new, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
     accelerator.save_state(str(new))
     if folder.is_dir():
         folder.rename(old)
     new.rename(folder)
-    if old.is_dir():
-        for file in old.iterdir():
-            file.unlink()
-        old.rmdir()
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def trainable(model: torch.nn.Module) -> int:

@@ -1,6 +1,11 @@
-"""Lets the tests import `tools` and `pretraining`, which are not installed with the package."""
+"""What all tests share: one thread, no network, and the minis."""
 
-import sys
-from pathlib import Path
+import os
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
+for variable in ("PROMPTTUNE_SCALE", "PROMPTTUNE_RECORD"):
+    os.environ.pop(variable, None)
+
+import torch  # noqa: E402
+
+torch.set_num_threads(1)

@@ -164,6 +164,19 @@ def test_export_without_a_module_is_an_error(node, tmp_path):
         notebooks.exported(tmp_path / "n.ipynb")
 
 
+def test_exported_code_brings_its_imports(node, tmp_path):
+    cell(node, "method").source = METHOD.replace("import math\n", "")
+    nbformat.write(node, tmp_path / "n.ipynb")
+    assert any("lacks ['math']" in p for p in notebooks.export_problems([tmp_path / "n.ipynb"], tmp_path))
+
+
+def test_cpu_seconds_are_those_of_the_kernel(node, tmp_path):
+    cell(node, "method").source += "\n\n\nimport time\nwhile time.process_time() < 2:\n    pass"
+    nbformat.write(node, tmp_path / "n.ipynb")
+    _, cpu, wall = notebooks.run(tmp_path / "n.ipynb")
+    assert cpu >= 2 and wall > 1
+
+
 def test_failing_chapter_is_not_stored(node, tmp_path):
     cell(node, "method").source = "1 / 0"
     nbformat.write(node, tmp_path / "n.ipynb")

@@ -8,7 +8,9 @@ A chapter is given by its path or by the start of its name (`02`); none given me
 """
 
 import argparse
+import builtins
 import copy
+import dis
 import json
 import os
 import re
@@ -28,7 +30,7 @@ from mdit_py_plugins.amsmath import amsmath_plugin
 from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
 from prompttune_utils import __version__
@@ -94,8 +96,18 @@ def export(notebooks: list[Path], root: Path = ROOT) -> None:
         (root / path).write_text(text, encoding="utf-8")
 
 
+def undefined_names(text: str) -> set[str]:
+    """Names that a module's functions use and the module does not define: their import stands in a cell not exported."""
+    codes = [compile(text, "module", "exec")]
+    for code in codes:  # grows: what stands inside functions and classes follows
+        codes += [constant for constant in code.co_consts if hasattr(constant, "co_code")]
+    names = [(i.opname, i.argval) for code in codes for i in dis.get_instructions(code)]
+    used, stored = ({n for op, n in names if op.startswith(start)} for start in (("LOAD_GLOBAL", "LOAD_NAME"), "STORE_"))
+    return {n for n in used - stored - set(dir(builtins)) if not n.startswith("__")}
+
+
 def export_problems(notebooks: list[Path], root: Path = ROOT) -> list[str]:
-    """Modules in methods/ that differ from a fresh export, are missing, or come from two chapters or from none."""
+    """Modules in methods/ that differ from a fresh export, are missing or incomplete, or come from two chapters or from none."""
     problems, source = [], {}
     for notebook in notebooks:
         for path, text in exported(notebook).items():
@@ -104,6 +116,8 @@ def export_problems(notebooks: list[Path], root: Path = ROOT) -> list[str]:
             elif not (root / path).exists() or (root / path).read_text(encoding="utf-8") != text:
                 problems.append(f"{path} is not what {notebook.name} exports: edit the chapter and run `make export`.")
             source[path] = notebook.name
+            if missing := undefined_names(text):
+                problems.append(f"{path} lacks {sorted(missing)}: mark the cell of {notebook.name} that defines or imports it for export.")
     strangers = {f.relative_to(root) for f in (root / METHODS).rglob("*.py")} - set(source) - {METHODS / "__init__.py"}
     return problems + [f"{path} comes from no chapter: move its code into one." for path in sorted(strangers)]
 
@@ -125,7 +139,7 @@ def run(notebook: Path) -> tuple[NotebookNode, float, float]:
     cpu, wall = cpu_seconds(), time.perf_counter()
     try:
         NotebookClient(node, timeout=timeout, record_timing=False, coalesce_streams=True, **options).execute()
-    except CellExecutionError as error:
+    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise SystemExit(f"{notebook.name} stops with an error, and its file stays as it was: mend the cell.\n{error}") from None
     cpu, wall = cpu_seconds() - cpu, time.perf_counter() - wall
     for cell in node.cells:
@@ -296,10 +310,10 @@ def unsupported_numbers(node: NotebookNode) -> list[str]:
 def toc_problems(root: Path = ROOT) -> list[str]:
     """Pages that the table of contents names and nobody wrote, and chapters that it does not name."""
     named = re.findall(r"\b(?:file|root): *['\"]?([^\s'\"#]+)", (root / "_toc.yml").read_text(encoding="utf-8"))
-    named = {re.sub(r"\.(ipynb|md)$", "", name) for name in named}
-    written = {str(f.relative_to(root).with_suffix("")) for f in (*root.glob("*.md"), *root.glob("book/**/*.md"), *root.glob("notebooks/*.ipynb"))}
-    problems = [f"_toc.yml names {name}, which does not exist: write it or strike it out." for name in sorted(named - written)]
-    return problems + [f"_toc.yml does not name {name}: add it." for name in sorted(written - named) if name.startswith("notebooks/")]
+    absent = [name for name in named if not any((root / f"{name}{ending}").is_file() for ending in ("", ".md", ".ipynb"))]
+    unnamed = {f"notebooks/{n.stem}" for n in root.glob("notebooks/*.ipynb")} - {name.removesuffix(".ipynb") for name in named}
+    problems = [f"_toc.yml names {name}, which does not exist: write it or strike it out." for name in absent]
+    return problems + [f"_toc.yml does not name {name}: add it." for name in sorted(unnamed)]
 
 
 def main() -> None:

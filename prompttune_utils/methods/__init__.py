@@ -1,1 +1,1 @@
-"""Exported from the chapters: edit the notebooks, then `make export`."""
+"""Exported from the chapters: edit those, then run `make export`."""

@@ -1,0 +1,164 @@
+"""Where models come from: the order of the places, what each failure says, and the packaged minis."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import transformers
+
+from prompttune_utils import hub
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch, tmp_path):
+    """No mirror, an empty working folder; the hub stays switched off unless a test opens it."""
+    monkeypatch.delenv("PROMPTTUNE_MIRROR", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def place(folder, file="config.json"):
+    folder.mkdir(parents=True)
+    (folder / file).write_text("{}")
+    return folder
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of mini-bert, to damage."""
+    return shutil.copytree(hub.ASSETS / "mini-bert", tmp_path / "copied")
+
+
+def test_order_of_places(monkeypatch, tmp_path):
+    monkeypatch.setattr(hub, "ASSETS", tmp_path / "assets")
+    monkeypatch.setenv("PROMPTTUNE_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    name = "someone/model"
+    assert hub.resolve(name).kind == "hub"
+    for kind, folder in (("mirror", tmp_path / "mirror" / name), ("asset", tmp_path / "assets" / name), ("path", tmp_path / name)):
+        place(folder)
+        found = hub.resolve(name)
+        assert found.kind == kind and (tmp_path / found.location).samefile(folder)
+    assert str(found).startswith("someone/model: folder ")
+
+
+def test_folder_without_the_wanted_file_does_not_count(monkeypatch, tmp_path):
+    place(tmp_path / "someone" / "data", "notes.txt")
+    monkeypatch.setenv("PROMPTTUNE_MIRROR", str(tmp_path / "mirror"))
+    place(tmp_path / "mirror" / "someone" / "data", "train.jsonl.gz")
+    assert hub.resolve("someone/data", "*.jsonl*").kind == "mirror"
+    with pytest.raises(hub.NotFound, match=r"someone/data \(which has no config.json\)"):
+        hub.resolve("someone/data")
+
+
+def test_name_that_is_nowhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("PROMPTTUNE_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    with pytest.raises(hub.NotFound) as error:
+        hub.load("masked_lm", name="mini-brt")
+    said = str(error.value)
+    assert said.startswith("'mini-brt' was not found in mini-brt, ") and str(tmp_path / "mirror" / "mini-brt") in said
+    assert f"give a folder, a packaged name ({', '.join(hub.packaged())})" in said and "set PROMPTTUNE_MIRROR" in said
+    assert "switched off" not in said and "\n" not in said
+
+
+@pytest.mark.parametrize("word", ["1", "true", "ON", "Yes"])
+def test_offline(monkeypatch, word):
+    monkeypatch.setenv("HF_HUB_OFFLINE", word)
+    with pytest.raises(hub.NotFound, match="someone/model.*the hub is switched off by HF_HUB_OFFLINE.*set PROMPTTUNE_MIRROR"):
+        hub.load("masked_lm", name="someone/model")
+
+
+def test_hub_without_a_network(monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+
+    def fail(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
+    with pytest.raises(hub.NotFound, match=r"'someone/model' could not be fetched from the hub \(OSError\): check the network, or set PROMPTTUNE_MIRROR"):
+        hub.load("masked_lm", name="someone/model")
+
+
+@pytest.mark.parametrize("size", [0, 5, 10_000, -100])
+def test_truncated_weights(copied, size):
+    weights = copied / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(ValueError, match="copied' in .*copied cannot be loaded as masked_lm .*: fetch or build the folder again"):
+        hub.load("masked_lm", name=str(copied))
+
+
+def test_pickles_are_refused(copied):
+    """A pickle runs code when it is read; this one would say so."""
+    (copied / "model.safetensors").unlink()
+    state = hub.load("masked_lm", name="mini-bert", verbose=False).model.state_dict()
+    torch.save(state, copied / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="cannot be loaded as masked_lm .*safetensors"):
+        hub.load("masked_lm", name=str(copied))
+
+
+def test_code_of_a_model_folder_is_not_run(copied):
+    (copied / "own.py").write_text("raise SystemExit('this code was run')")
+    config = json.loads((copied / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModelForMaskedLM": "own.Model"}}
+    (copied / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="cannot be loaded as masked_lm"):
+        hub.load("masked_lm", name=str(copied))
+
+
+def test_model_of_another_kind(tmp_path):
+    config = transformers.T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    transformers.T5ForConditionalGeneration(config).save_pretrained(tmp_path / "t5")
+    for file in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(hub.ASSETS / "mini-bert" / file, tmp_path / "t5")
+    with pytest.raises(ValueError, match="cannot be loaded as masked_lm"):
+        hub.load("masked_lm", name=str(tmp_path / "t5"))
+
+
+def test_unknown_role_and_scale(monkeypatch):
+    with pytest.raises(ValueError, match="There is no 'speech' at scale 'mini': choose one of masked_lm"):
+        hub.load("speech")
+    monkeypatch.setenv("PROMPTTUNE_SCALE", "huge")
+    with pytest.raises(ValueError, match="PROMPTTUNE_SCALE is 'huge': set it to one of mini, full"):
+        hub.load("masked_lm")
+
+
+def test_scale_chooses_the_model(monkeypatch):
+    monkeypatch.setenv("PROMPTTUNE_SCALE", "full")
+    with pytest.raises(hub.NotFound, match="'google-bert/bert-base-chinese' was not found"):
+        hub.load("masked_lm", "zh")
+
+
+def test_hash_of_weights_sees_every_change():
+    model = torch.nn.Linear(3, 2)
+    before = hub.weights_hash(model)
+    assert hub.weights_hash(model) == before and len(before) == 16
+    with torch.no_grad():
+        model.bias[1] = torch.nextafter(model.bias[1], torch.tensor(9.0))
+    assert hub.weights_hash(model) != before
+
+
+def test_packaged_names():
+    assert {"mini-bert", "reviews-en", "reviews-zh"} <= set(hub.packaged()) and "results" not in hub.packaged()
+
+
+@pytest.mark.parametrize("name", hub.packaged())
+def test_asset_is_small_and_has_a_card(name):
+    assert sum(f.stat().st_size for f in (hub.ASSETS / name).iterdir()) <= 12e6
+    card = hub.ASSETS / name / "README.md"
+    assert card.exists() and len(card.read_text(encoding="utf-8")) > 300, f"{name} has no card: write {card}"
+
+
+def test_mini_bert_loads(capsys):
+    backbone = hub.load("masked_lm")
+    assert capsys.readouterr().out == "mini-bert: packaged with the course\n"
+    assert backbone.place.kind == "asset" and backbone.device == "cpu" and not backbone.model.training
+    assert backbone.model.num_parameters() <= 5_000_000
+    assert {p.dtype for p in backbone.model.parameters()} == {torch.float32}
+    assert len(backbone.tokenizer) == backbone.model.config.vocab_size
+    assert backbone.tokenizer.model_max_length <= backbone.model.config.max_position_embeddings
+    assert backbone.tokenizer("It was [MASK].", "很好")["token_type_ids"] == [0] * 6 + [1] * 3
+
+
+def test_assets_fit_the_wheel():
+    assert sum(f.stat().st_size for f in hub.ASSETS.rglob("*") if f.is_file()) <= 40e6
