@@ -32,6 +32,14 @@ class Task:
 TASKS = {
     "reviews-en": ("reviews-en", {"pool": "pool", "test": "test"}, {"text": "text", "label": "label"}, ["negative", "positive"], "en"),
     "reviews-zh": ("reviews-zh", {"pool": "pool", "test": "test"}, {"text": "text", "label": "label"}, ["negative", "positive"], "zh"),
+    "news-en": ("news-en", {"pool": "pool", "test": "test"}, {"text": "text", "label": "label"}, ["world", "sports", "business", "technology"], "en"),
+    "nli-en": (
+        "nli-en",
+        {"pool": "pool", "test": "test"},
+        {"text": "text", "text_b": "text_b", "label": "label"},
+        ["entailment", "neutral", "contradiction"],
+        "en",
+    ),
     "sst2": ("SetFit/sst2", {"pool": "train", "test": "test", "validation": "validation"}, {"text": "text", "label": "label"}, ["negative", "positive"], "en"),
     "chnsenticorp": ("lansinuote/ChnSentiCorp", {"pool": "train", "test": "test"}, {"text": "text", "label": "label"}, ["negative", "positive"], "zh"),
     "ag_news": ("fancyzhx/ag_news", {"pool": "train", "test": "test"}, {"text": "text", "label": "label"}, ["world", "sports", "business", "technology"], "en"),
