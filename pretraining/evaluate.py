@@ -37,14 +37,14 @@ PAIRS = {
         ("It was {mask}. {text}", "terrible", "great"),
     ],
     "chnsenticorp": [
-        ("{text} 很{mask}。", "差", "好"),
-        ("{text} 这条评论是{mask}的。", "差", "好"),
-        ("很{mask}。{text}", "差", "好"),
-        ("{text} 总之，非常{mask}意。", "失", "满"),
-        ("{text} {sep} {mask}错。", "太", "不"),
+        ("{text}，质量很{mask}。", "差", "好"),
+        ("{text}，服务很{mask}。", "差", "好"),
+        ("{text}，总体来说很{mask}。", "差", "好"),
+        ("{text}，{mask}评。", "差", "好"),
+        ("{text} 这条评论是{mask}。", "差", "好"),
     ],
 }
-RATES = {"prompt": [1e-4, 3e-4, 1e-3], "head": [3e-4, 1e-3, 3e-3]}
+RATES = {"prompt": [1e-5, 3e-5, 1e-4], "head": [1e-4, 3e-4, 1e-3]}
 STEPS = 60
 
 
@@ -73,6 +73,7 @@ def tune(backbone, task, pool, rows, pair, method: str, rate: float, seed: int) 
         copied.model = copy.deepcopy(backbone.model)
         model = classifier(copied, task, pair)
         module = copied.model
+        model.calibrate(random.Random(1).sample(pool, 400))  # unlabelled, as for zero-shot
     else:
         module = model = HeadClassifier(backbone, len(task.labels), method.removeprefix("head-"))
     fit(module, train, model.loss, learning_rate=rate, steps=STEPS, batch_size=8, seed=seed)
@@ -87,16 +88,18 @@ def dev_and_pool(task) -> tuple[list, list]:
     return rows[:400], rows[400:]
 
 
-def few_shot_line(backbone, recorded: Recorded, task, pool, dev, pair, method: str) -> str:
-    """Picks the learning rate on dev, then tunes anew and reports the test split."""
-    settings = {"task": task.name, "method": method, "shots": SHOTS, "pair": list(pair) if method == "prompt" else None}
+def few_shot_line(backbone, recorded: Recorded, task, pool, dev, pairs, method: str) -> str:
+    """Picks the learning rate (and for prompts one of `pairs`) on dev, then tunes anew and reports the test split."""
 
-    def runs(part: str, rows: list, rate: float) -> list[float]:
+    def runs(part: str, rows: list, pair, rate: float) -> list[float]:
+        settings = {"task": task.name, "method": method, "shots": SHOTS, "pair": pair and list(pair), "rate": rate, "part": part}
         run = partial(tune, backbone, task, pool, rows, pair, method, rate)
-        return [recorded.get(settings | {"rate": rate, "seed": seed, "part": part}, partial(run, seed)) for seed in SEEDS]
+        return [recorded.get(settings | {"seed": seed}, partial(run, seed)) for seed in SEEDS]
 
-    rate = max(RATES[method.split("-")[0]], key=lambda r: sum(runs("dev", dev, r)))
-    return f"{SHOTS} per class, {method:9} rate {rate:g} (chosen on dev): test {show(runs('test', task.test, rate))}"
+    choices = [(pair, rate) for pair in (pairs if method == "prompt" else [None]) for rate in RATES[method.split("-")[0]]]
+    pair, rate = max(choices, key=lambda choice: sum(runs("dev", dev, *choice)))
+    what = f"{method} {' | '.join(pair)}" if pair else method
+    return f"{SHOTS} per class, test {show(runs('test', task.test, pair, rate))}, rate {rate:g}, {what} (chosen on dev)"
 
 
 def measure(name: str) -> list[str]:
@@ -124,11 +127,11 @@ def measure(name: str) -> list[str]:
             )
             columns = "  ".join(f"{part} {zero[-1][part]['plain']:.3f} {zero[-1][part]['calibrated']:.3f}" for part in ("dev", "test"))
             say(f"  zero-shot, plain and calibrated: {columns}  {' | '.join(pair)}")
-        best = max(range(len(pairs)), key=lambda i, zero=zero: zero[i]["dev"]["calibrated"])
-        chosen = zero[best]["test"]
-        say(f"  chosen on dev: {' | '.join(pairs[best])}: test plain {chosen['plain']:.3f}, calibrated {chosen['calibrated']:.3f}")
+        order = sorted(range(len(pairs)), key=lambda i, zero=zero: -zero[i]["dev"]["calibrated"])
+        chosen = zero[order[0]]["test"]
+        say(f"  chosen on dev: {' | '.join(pairs[order[0]])}: test plain {chosen['plain']:.3f}, calibrated {chosen['calibrated']:.3f}")
         for method in ("prompt", "head-cls", "head-mean"):
-            say("  " + few_shot_line(backbone, recorded, task, pool, dev, pairs[best], method))
+            say("  " + few_shot_line(backbone, recorded, task, pool, dev, [pairs[i] for i in order[:2]], method))
     return lines
 
 

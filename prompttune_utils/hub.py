@@ -10,7 +10,7 @@ ASSETS = Path(__file__).parent / "assets"
 # role -> language -> (model, learning rate for tuning all its weights); one table for each PROMPTTUNE_SCALE
 SCALES = {
     "mini": {
-        "masked_lm": {"en": ("mini-bert", 3e-4), "zh": ("mini-bert", 3e-4)},
+        "masked_lm": {"en": ("mini-bert", 1e-4), "zh": ("mini-bert", 1e-4)},
     },
     "full": {
         "masked_lm": {"en": ("google-bert/bert-base-uncased", 2e-5), "zh": ("google-bert/bert-base-chinese", 2e-5)},

@@ -1,12 +1,10 @@
-"""The classifiers that chapters 1 and 2 export: naive Bayes, the LSTM, and the head."""
-
-import math
+"""The classical classifiers that chapter 1 exports, and the pooling of chapter 2 (its head is tested with the prompt)."""
 
 import pytest
 import torch
 
 from prompttune_utils import hub
-from prompttune_utils.methods.fine_tuning import HeadClassifier, text_vector
+from prompttune_utils.methods.fine_tuning import text_vector
 from prompttune_utils.methods.paradigms import LstmClassifier, NaiveBayes, word_vectors
 
 ROWS = [{"text": "good film", "label": 1}, {"text": "bad film", "label": 0}, {"text": "good good book", "label": 1}, {"text": "a bad bad bad book", "label": 0}]
@@ -42,22 +40,3 @@ def test_text_vector_by_hand():
     states, mask = torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]]), torch.tensor([[1, 1, 0]])
     assert text_vector(states, mask, "cls").tolist() == [[1.0, 2.0]]
     assert text_vector(states, mask, "mean").tolist() == [[2.0, 3.0]]
-
-
-@pytest.mark.parametrize("pooling", ["cls", "mean"])
-def test_head_leaves_the_backbone_alone_and_starts_undecided(backbone, pooling):
-    before = hub.weights_hash(backbone.model)
-    model = HeadClassifier(backbone, labels=2, pooling=pooling)
-    loss = model.loss(ROWS)
-    loss.backward()
-    assert abs(loss.item() - math.log(2)) < 0.3
-    assert all(p.grad is not None for p in model.parameters())
-    with torch.no_grad():
-        model.encoder.embeddings.word_embeddings.weight.zero_()
-    assert hub.weights_hash(backbone.model) == before
-
-
-def test_head_reads_pairs(backbone):
-    model = HeadClassifier(backbone, labels=3)
-    pairs = [{"text": "A man sleeps.", "text_b": "Nobody sleeps.", "label": 2}, {"text": "x " * 300, "text_b": "y", "label": 0}]
-    assert model.scores(pairs).shape == (2, 3)

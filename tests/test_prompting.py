@@ -182,6 +182,18 @@ def test_prompt_classifier_by_hand(backbone):
     torch.testing.assert_close(prompt.loss(ROWS), -(by_hand.log_softmax(1)[[0, 1], [1, 0]]).mean(), atol=1e-5, rtol=1e-5)
 
 
+def test_calibrate_leaves_no_label_ahead_on_its_texts(backbone):
+    """Over the texts that it was estimated on, the corrected log-probabilities have mean 0 for every label; a second call starts anew."""
+    prompt = PromptClassifier(backbone, Template("{text} It was {mask}.", TOKENIZER), Verbalizer({"negative": "bad", "positive": "good"}, TOKENIZER))
+    plain = prompt.scores(ROWS)
+    for _ in range(2):
+        prompt.calibrate(ROWS)
+        torch.testing.assert_close(prompt.scores(ROWS).mean(0), torch.zeros(2), atol=1e-5, rtol=0)
+    prompt.calibrate(ROWS[:1])
+    torch.testing.assert_close(prompt.scores(ROWS[:1]), torch.zeros(1, 2), atol=1e-5, rtol=0)
+    assert not torch.allclose(prompt.scores(ROWS[1:]), plain[1:])
+
+
 @pytest.mark.parametrize("pooling", ["cls", "mean"])
 def test_head_classifier(backbone, pooling):
     """It copies the backbone, does not look at the padding, and reads pairs as two segments."""
