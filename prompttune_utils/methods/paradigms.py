@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from ..hub import resolve
 
@@ -62,10 +63,13 @@ class LstmClassifier(torch.nn.Module):
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels)."""
-        inputs = self.tokenizer([r["text"] for r in rows], add_special_tokens=False, truncation=True, max_length=128, padding=True, return_tensors="pt")
-        mask = inputs["attention_mask"].unsqueeze(-1)
-        states, _ = self.lstm(self.embed(inputs["input_ids"]) * mask)
-        return self.head((states * mask).sum(1) / mask.sum(1).clamp(min=1))
+        inputs = self.tokenizer(
+            [r["text"] or " . " for r in rows], add_special_tokens=False, truncation=True, max_length=128, padding=True, return_tensors="pt"
+        )
+        lengths = inputs["attention_mask"].sum(1).clamp(min=1)
+        packed = pack_padded_sequence(self.embed(inputs["input_ids"]), lengths, batch_first=True, enforce_sorted=False)  # no state sees padding
+        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        return self.head(states.sum(1) / lengths.unsqueeze(1))
 
     def loss(self, rows: list[dict]) -> torch.Tensor:
         """Cross-entropy over the classes."""

@@ -8,7 +8,8 @@ import re
 
 import torch
 
-from ..scoring import label_scores
+from ..evaluation import score_rows
+from ..scoring import label_scores, remove_prior
 
 # %% ../../notebooks/03_templates_and_verbalizers.ipynb #check-slots
 def check_slots(pattern: str, slots: list[str]) -> None:
@@ -100,19 +101,22 @@ class Verbalizer:
 
 # %% ../../notebooks/03_templates_and_verbalizers.ipynb #classifier
 class PromptClassifier:
-    """A masked language model that classifies by filling a template.
-
-    Args:
-        backbone: `hub.Backbone` of a masked LM. template, verbalizer: how to ask and how to read the answer.
-    """
+    """A masked LM (`hub.Backbone`) that classifies by filling a template; a verbalizer reads the answer."""
 
     def __init__(self, backbone, template: Template, verbalizer: Verbalizer):
         self.model, self.device, self.template, self.verbalizer = backbone.model, backbone.device, template, verbalizer
+        self.prior = None
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
-        """Logits (B, labels) of the label words at the mask."""
+        """Logits (B, labels) of the label words at the mask, less the prior once it is known."""
         inputs, position = encode_batch(self.template, rows, self.device)
-        return label_scores(self.model, inputs, self.verbalizer.ids, position)
+        scores = label_scores(self.model, inputs, self.verbalizer.ids, position)
+        return scores if self.prior is None else remove_prior(scores, self.prior)
+
+    def calibrate(self, rows: list[dict]) -> None:
+        """From now on takes out what the model says on average over these texts; their labels are not looked at."""
+        self.prior = None
+        self.prior = score_rows(rows, self.scores).to(self.device)
 
     def loss(self, rows: list[dict]) -> torch.Tensor:
         """Cross-entropy over the label words only (not over the vocabulary)."""
