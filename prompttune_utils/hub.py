@@ -7,13 +7,13 @@ from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
 
-# role -> language -> (model, learning rate for tuning all its weights); one table for each PROMPTTUNE_SCALE
+# role -> language -> (model, learning rate for tuning all its weights through a prompt, and with a new head), for each PROMPTTUNE_SCALE
 SCALES = {
     "mini": {
-        "masked_lm": {"en": ("mini-bert", 1e-4), "zh": ("mini-bert", 1e-4)},
+        "masked_lm": {"en": ("mini-bert", 3e-5, 3e-4), "zh": ("mini-bert", 3e-5, 3e-4)},
     },
     "full": {
-        "masked_lm": {"en": ("google-bert/bert-base-uncased", 2e-5), "zh": ("google-bert/bert-base-chinese", 2e-5)},
+        "masked_lm": {"en": ("google-bert/bert-base-uncased", 2e-5, 2e-5), "zh": ("google-bert/bert-base-chinese", 2e-5, 2e-5)},
     },
 }
 CLASSES = {"masked_lm": "AutoModelForMaskedLM", "causal_lm": "AutoModelForCausalLM", "seq2seq_lm": "AutoModelForSeq2SeqLM"}
@@ -38,7 +38,7 @@ class Place:
 
 @dataclass
 class Backbone:
-    """A loaded language model: `model` on `device`, its `tokenizer`, and `learning_rate`, the default for tuning all weights."""
+    """A loaded language model: `model` on `device`, its `tokenizer`, and defaults for tuning all weights, through a prompt or with a new head."""
 
     name: str
     model: object
@@ -46,6 +46,7 @@ class Backbone:
     learning_rate: float
     place: Place
     device: str
+    head_learning_rate: float = 3e-5
 
 
 def scale() -> str:
@@ -111,7 +112,7 @@ def load(role: str, language: str = "en", name: str | None = None, verbose: bool
     table = SCALES[scale()]
     if role not in table:
         raise ValueError(f"There is no {role!r} at scale {scale()!r}: choose one of {', '.join(table)}.")
-    chosen, learning_rate = table[role][language]
+    chosen, learning_rate, head_learning_rate = table[role][language]
     place = resolve(name or chosen)
     device = "cpu"
     if scale() == "full":
@@ -133,7 +134,7 @@ def load(role: str, language: str = "en", name: str | None = None, verbose: bool
         raise ValueError(f"{place.name!r} in {place.location} cannot be loaded as {role} ({cause}): fetch or build the folder again.") from error
     if verbose:
         print(place)
-    return Backbone(place.name, model.to(device).eval(), tokenizer, learning_rate, place, device)
+    return Backbone(place.name, model.to(device).eval(), tokenizer, learning_rate, place, device, head_learning_rate)
 
 
 def weights_hash(model) -> str:
