@@ -1,6 +1,7 @@
 """The training loop of the minis: bf16 where the processor has it, a learning rate laid out on the clock, checkpoints, exact place to resume."""
 
 import json
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ CHECKPOINT_SECONDS = 120
 
 def pretrain(
     model: torch.nn.Module,
-    draw: Callable[[], dict],
+    draw: Callable[[float], dict],
     loss_of: Callable[[torch.nn.Module, dict], torch.Tensor],
     folder: Path,
     minutes: float,
@@ -22,8 +23,10 @@ def pretrain(
 ) -> list[dict]:
     """Trains `model` for `minutes` of wall clock in all, counting what earlier runs in `folder` already spent.
 
+    SIGTERM (`kill`) saves and stops, for a pause; a harder kill loses the steps since the last checkpoint.
+
     Args:
-        draw: gives one batch, a dict of integer tensors (B, T).
+        draw: gives one batch, a dict of integer tensors (B, T), when told the share of the budget that is spent.
         loss_of: maps (model, batch) to a scalar loss.
         folder: holds `state.pt` and `log.json`; an interrupted run goes on from there.
         minutes: the whole budget; the learning rate falls linearly to 0 at its end.
@@ -43,12 +46,14 @@ def pretrain(
         log = json.loads((folder / "log.json").read_text())
     total, tenth = minutes * 60, int(10 * spent / (minutes * 60))
     started, saved, losses = time.monotonic() - spent, time.monotonic(), []
+    stop = []
+    before = signal.signal(signal.SIGTERM, lambda *_: stop.append(True))
     model.train()
-    while (spent := time.monotonic() - started) < total:
+    while not stop and (spent := time.monotonic() - started) < total:
         done = spent / total
         for group in optimizer.param_groups:
             group["lr"] = peak * min(done / WARMUP, 1 - done) if done < WARMUP else peak * (1 - done)
-        batch = draw()
+        batch = draw(done)
         with torch.autocast("cpu" if not torch.cuda.is_available() else "cuda", dtype=torch.bfloat16):
             loss = loss_of(model, batch)
         loss.backward()
@@ -71,6 +76,7 @@ def pretrain(
             _save(state_file, model, optimizer, step, tokens, spent, log)
             saved = time.monotonic()
     _save(state_file, model, optimizer, step, tokens, spent, log)
+    signal.signal(signal.SIGTERM, before)
     return log
 
 

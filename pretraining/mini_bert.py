@@ -24,6 +24,12 @@ def load_tokenizer(held_out: set[str]) -> Tokenizer:
     return Tokenizer.from_file(str(path)) if path.exists() else tokenizers_.train(path, held_out)
 
 
+def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
+    """Ids of BERT's special tokens, and of the first ordinary word."""
+    special = {t: tokenizer.token_to_id(t) for t in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")}
+    return special | {"first_word": tokenizer.token_to_id(tokenizers_.UNUSED[-1]) + 1}
+
+
 def word_vectors(data: dict[str, encoded.Encoded], vocabulary: int, size: int) -> np.ndarray:
     """word2vec vectors (vocabulary, size) of the same tokens: the word embeddings start from them. Kept in build/."""
     path = WORK / f"word2vec-{size}.npy"
@@ -92,8 +98,7 @@ def main() -> None:
     tokenizer = load_tokenizer(held_out)
     vocabulary = tokenizer.get_vocab_size()
     data = {g: encoded.load(g, tokenizer, held_out, WORK) for g in MIXTURE}
-    special = {t: tokenizer.token_to_id(t) for t in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")}
-    special["first_word"] = tokenizer.token_to_id(tokenizers_.UNUSED[-1]) + 1
+    special = special_ids(tokenizer)
     recipe = Recipe(0, 0, False) if arguments.plain else Recipe(verdict=0) if arguments.no_verdict else Recipe()
     log = Path(arguments.folder) / "log.json"
     done = json.loads(log.read_text())[-1]["step"] if log.exists() else 0  # a resumed run must not read the same examples again
@@ -102,7 +107,7 @@ def main() -> None:
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
     pretrain(
         model,
-        lambda: {k: torch.from_numpy(v.copy()) for k, v in objective.batch().items()},
+        lambda _: {k: torch.from_numpy(v.copy()) for k, v in objective.batch().items()},
         masked_loss,
         Path(arguments.folder),
         arguments.minutes,

@@ -3,7 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from pretraining.corpora import SOURCES, documents
 
@@ -54,4 +54,21 @@ def for_bert(tokenizer: Tokenizer) -> Tokenizer:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(t, tokenizer.token_to_id(t)) for t in ("[CLS]", "[SEP]")],
     )
+    return tokenizer
+
+
+def for_gpt(tokenizer: Tokenizer) -> Tokenizer:
+    """Starts every text with <s>; decoding joins digits and Chinese characters."""
+    return _joined(tokenizer, "<s> $A", "<s> $A $B:1", "<s>")
+
+
+def for_t5(tokenizer: Tokenizer) -> Tokenizer:
+    """Ends every text with </s>; decoding joins digits and Chinese characters."""
+    return _joined(tokenizer, "$A </s>", "$A $B:1 </s>:1", "</s>")
+
+
+def _joined(tokenizer: Tokenizer, single: str, pair: str, special: str) -> Tokenizer:
+    tokenizer.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=[(special, tokenizer.token_to_id(special))])
+    joined = r"(?<=\d) (?=\d)|(?<=[⺀-鿿＀-￯]) (?=[⺀-鿿＀-￯\w])|(?<=\w) (?=[⺀-鿿＀-￯])"
+    tokenizer.decoder = decoders.Sequence([decoders.WordPiece(prefix="##"), decoders.Fuse(), decoders.Replace(Regex(joined), "")])
     return tokenizer

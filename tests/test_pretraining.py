@@ -251,7 +251,7 @@ def test_pretraining_resumes(tmp_path, clock):
     def run(model, die_at=None):
         o, starts, drawn = objective(REVIEWS), [], []
 
-        def draw():
+        def draw(_):
             if len(drawn) == die_at:
                 raise Killed
             drawn.append(1)
@@ -288,7 +288,7 @@ def test_pretraining_learns(tmp_path, clock):
     """Every text is the same: the tiny model soon knows it by heart."""
     o, losses = objective([[[20, 21, 22, 23, 24, 25]]], Recipe(0, 0)), []
 
-    def draw():
+    def draw(_):
         clock.seconds += 1
         return batch_of(o)
 

@@ -1,0 +1,244 @@
+"""Measures mini-gpt and mini-gpt-s: python -m pretraining.evaluate_causal mini-gpt
+
+In-context learning, step-by-step arithmetic and real tasks, on pairs, problems and texts that training has not seen; no
+weight changes, and nothing is chosen, so there is no dev set. Prints the lines, keeps the values in evaluation.json beside
+the weights (resumable) and writes the lines into the model's card.
+"""
+
+import argparse
+import os
+import random
+import re
+from functools import partial
+from pathlib import Path
+
+import torch
+from transformers import logging
+
+from pretraining import corpora
+from pretraining.documents import NUMBER_RULES, computed, spare, spared, word_pairs
+from pretraining.evaluate import write_card
+from pretraining.next_token import label_words
+from prompttune_utils import arithmetic, hub
+from prompttune_utils.data import load_task
+from prompttune_utils.evaluation import show
+from prompttune_utils.results import Recorded
+
+SEEDS = range(5)
+SHOTS = [0, 1, 2, 4, 8, 16]
+QUERIES = 40  # at most, for each rule and seed
+# a reference page of the training text states these pairs in a sentence; of the others the test pairs occur nowhere
+STATED = ["zh_en", "en_zh", "antonym", "first_letter", "capital", "kind"]
+UNSEEN = ["plural", "past", "singular", "category", "category_zh", *NUMBER_RULES]
+ARBITRARY = ["arbitrary_category", "arbitrary_category_zh"]
+INDUCTION = "orhonovich/instruction-induction"
+DIRECT = {"en": " the answer is", "zh": "答案是"}
+THINK = {"en": " let's think step by step.", "zh": "让我们一步一步来思考。"}
+THEREFORE = {"en": " therefore, the answer is", "zh": "所以答案是"}
+
+
+def exact(backbone, prompts: list[str], answers: list[str], ends: str = "\n", batch_size: int = 64) -> list[bool]:
+    """Whether greedy decoding after each prompt writes exactly the answer and its end: one forward pass, since every step must be the best."""
+    tokenizer, model = backbone.tokenizer, backbone.model
+    rows = []
+    for prompt, answer in zip(prompts, answers, strict=True):
+        start = tokenizer(prompt).input_ids
+        rows.append((start, tokenizer(answer + ends, add_special_tokens=False).input_ids))
+    found = [False] * len(rows)
+    order = sorted(range(len(rows)), key=lambda i: len(rows[i][0]))
+    for at in range(0, len(order), batch_size):
+        part = order[at : at + batch_size]
+        ids = [torch.tensor(rows[i][0] + rows[i][1]) for i in part]
+        batch = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=tokenizer.pad_token_id)
+        with torch.inference_mode():
+            hidden = model.base_model(input_ids=batch).last_hidden_state
+            for line, i in zip(hidden, part, strict=True):
+                first, length = len(rows[i][0]), len(rows[i][1])
+                best = model.get_output_embeddings()(line[first - 1 : first - 1 + length]).argmax(-1)
+                found[i] = best.tolist() == rows[i][1]
+    return found
+
+
+def generate(backbone, prompts: list[str], tokens: int, batch_size: int = 50) -> list[str]:
+    """Greedy continuations, cut at the first line break."""
+    tokenizer, out = backbone.tokenizer, [""] * len(prompts)
+    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
+    line_break = tokenizer.convert_tokens_to_ids("\n")
+    for at in range(0, len(order), batch_size):
+        part = order[at : at + batch_size]
+        batch = tokenizer([prompts[i] for i in part], return_tensors="pt", padding=True, padding_side="left")
+        ids = backbone.model.generate(
+            **batch, max_new_tokens=tokens, do_sample=False, eos_token_id=[tokenizer.eos_token_id, line_break], pad_token_id=tokenizer.pad_token_id
+        )
+        for i, line in zip(part, ids[:, batch["input_ids"].shape[1] :], strict=True):
+            out[i] = tokenizer.decode(line, skip_special_tokens=True).partition("\n")[0]
+    return out
+
+
+def rule_items(rule: str, seed: int, labels: list[str]) -> tuple[list, list]:
+    """(pairs for demonstrations, held-out pairs to ask), shuffled."""
+    r = random.Random(f"{rule} {seed}")
+    if rule in NUMBER_RULES:
+        known, asked = {}, {}
+        for a, b in (computed(rule, r) for _ in range(2000)):
+            if spare(rule, a):
+                asked[a] = b
+            elif not spared(rule, a, b):
+                known[a] = b
+        return list(known.items()), list(asked.items())
+    train, test = word_pairs("train"), word_pairs("test")
+    if rule not in ARBITRARY:
+        return r.sample(train[rule], len(train[rule])), r.sample(test[rule], len(test[rule]))
+    plain = rule.removeprefix("arbitrary_")
+    groups = r.sample([g for g in sorted({b for _, b in test[plain]}) if sum(b == g for _, b in test[plain]) >= 4], 4)
+    named = dict(zip(groups, r.sample(labels, 4), strict=True))
+    demonstrations = [(a, named[b]) for a, b in r.sample(train[plain], len(train[plain])) if b in named]
+    by_group = {g: [pair for pair in demonstrations if pair[1] == named[g]] for g in groups}
+    mixed = [pair for four in zip(*by_group.values(), strict=False) for pair in r.sample(four, 4)]  # every four demonstrations hold each label once
+    return mixed, [(a, named[b]) for a, b in r.sample(test[plain], len(test[plain])) if b in named]
+
+
+def list_prompt(demonstrations: list[tuple[str, str]], query: str) -> str:
+    """The demonstrations as lines `input -> output`, then the query."""
+    return "".join(f"{a} -> {b}\n" for a, b in demonstrations) + f"{query} ->"
+
+
+def in_context(backbone, rule: str, shots: int, seed: int) -> float:
+    """Exact-match accuracy on held-out pairs after `shots` demonstrations, drawn anew for each query."""
+    known, asked = rule_items(rule, seed, label_words(backbone.tokenizer.backend_tokenizer, test=True))
+    asked, r = asked[:QUERIES], random.Random(seed)
+    if rule in ARBITRARY:
+        starts = [4 * r.randint(0, len(known) // 4 - shots // 4 - 1) for _ in asked]
+        prompts = [list_prompt(r.sample(known[s : s + max(4, shots)], shots), a) for s, (a, _) in zip(starts, asked, strict=True)]
+    else:
+        prompts = [list_prompt(r.sample(known, min(shots, len(known))), a) for a, _ in asked]
+    hits = exact(backbone, prompts, [b for _, b in asked])
+    return sum(hits) / len(hits)
+
+
+def number_in(text: str) -> int | None:
+    """The first number of a text."""
+    found = re.search(r"\d+", text)
+    return int(found.group()) if found else None
+
+
+def ask(problem: arithmetic.Problem, answer: str = "") -> str:
+    """A problem as the lines of a demonstration, up to the answer."""
+    one, two = ("q: ", "a:") if problem.language == "en" else ("问：", "答：")
+    return f"{one}{problem.question}\n{two}{answer}"
+
+
+def solved(problem: arithmetic.Problem, steps: bool) -> str:
+    """A worked demonstration."""
+    end = "." if problem.language == "en" else "。"
+    worked = (" " + " ".join(problem.steps) if problem.language == "en" else "".join(problem.steps)) if steps else ""
+    return ask(problem, f"{worked}{DIRECT[problem.language]} {problem.answer}{end}\n")
+
+
+def word_problems(backbone, language: str, steps: int, way: str, seed: int, count: int = 50) -> float:
+    """Share of held-out problems solved: few-direct, few-steps, zero-direct or zero-steps (two calls)."""
+    tests = arithmetic.problems(count, language, steps, seed)
+    r = random.Random(seed)
+    if way.startswith("few"):
+        pool = [p for n in (2, 3) for p in arithmetic.problems(40, language, n, seed, test=False)]
+        prompts = ["".join(solved(p, way == "few-steps") for p in r.sample(pool, 4)) + ask(t) for t in tests]
+        written = generate(backbone, [p + (DIRECT[language] if way == "few-direct" else "") for p in prompts], 8 if way == "few-direct" else 90)
+    elif way == "zero-direct":
+        written = generate(backbone, [ask(t, DIRECT[language]) for t in tests], 8)
+    else:
+        prompts = [ask(t, THINK[language]) for t in tests]
+        written = generate(backbone, prompts, 90)
+        stop = THEREFORE[language].strip()
+        thoughts = [w.partition(stop)[0] for w in written]
+        written = generate(backbone, [p + " " + w.strip() + THEREFORE[language] for p, w in zip(prompts, thoughts, strict=True)], 8)
+    if way == "few-steps":
+        written = [w.rpartition(DIRECT[language].strip())[2] if DIRECT[language].strip() in w else "" for w in written]
+    return sum(number_in(w) == t.answer for w, t in zip(written, tests, strict=True)) / count
+
+
+def induction(backbone, task: str, shots: int, seed: int, count: int = 40) -> float | None:
+    """Exact match on a real task; rows whose pair stands in a training list are left out."""
+
+    def pair(row: dict) -> tuple[str, str]:
+        columns = ("cause", "effect") if "cause" in row else ("input", "output")
+        return str(row[columns[0]]), str(row[columns[1]])
+
+    r = random.Random(f"{task} {seed}")
+    listed = {pair for pairs in word_pairs("train").values() for pair in pairs}
+    train, test = ([pair(row) for row in corpora.read_rows(f"{INDUCTION}/{task}", split) if "input" in row or "cause" in row] for split in ("train", "test"))
+    test = [(a, b) for a, b in test if (a.lower(), b.lower()) not in listed]
+    if not test:
+        return None
+    test = r.sample(test, min(count, len(test)))
+    prompts = [list_prompt(r.sample(train, min(shots, len(train))), a) for a, _ in test]
+    prompts = [p if len(backbone.tokenizer(p).input_ids) < 480 else list_prompt([], a) for p, (a, _) in zip(prompts, test, strict=True)]
+    hits = exact(backbone, prompts, [b for _, b in test])
+    return sum(hits) / len(hits)
+
+
+def perplexity(backbone, texts: list[str]) -> float:
+    """Mean over all tokens, exponentiated."""
+    total = count = 0
+    for text in texts:
+        ids = backbone.tokenizer(text, return_tensors="pt").input_ids[:, :256]
+        with torch.inference_mode():
+            loss = backbone.model(input_ids=ids, labels=ids).loss
+        total, count = total + float(loss) * (ids.shape[1] - 1), count + ids.shape[1] - 1
+    return float(torch.tensor(total / count).exp())
+
+
+def measure(name: str, quick: bool = False) -> list[str]:
+    """The lines of the card; what is recorded for these weights is not run again. `quick`: one seed, a few points."""
+    backbone = hub.load("causal_lm", name=name, verbose=False)
+    recorded = Recorded("evaluation", hub.weights_hash(backbone.model), Path(backbone.place.location))
+    lines, seeds = [], SEEDS[:1] if quick else SEEDS
+
+    def say(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+
+    def values(run, **settings) -> list[float]:
+        return [recorded.get(settings | {"what": run.__name__, "seed": s}, partial(run, backbone, *settings.values(), s)) for s in seeds]
+
+    say(f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters")
+    shots = [0, 4, 16] if quick else SHOTS
+    say(f"in-context learning, exact match on held-out pairs after {', '.join(map(str, shots))} demonstrations")
+    for title, rules in (
+        ("stated in a sentence of a reference page, in no list", STATED),
+        ("nowhere in training", UNSEEN),
+        ("arbitrary labels, 4 groups", ARBITRARY),
+    ):
+        table = {rule: [values(in_context, rule=rule, shots=n) for n in shots] for rule in rules}
+        for rule, row in table.items():
+            say(f"  {rule:22} " + "  ".join(f"{sum(v) / len(v):.3f}" for v in row))
+        means = [[sum(table[rule][k][s] for rule in rules) / len(rules) for s in range(len(seeds))] for k in range(len(shots))]
+        say(f"  mean, {title}: " + "  ".join(show(m) for m in means))
+    example = "你好->hello, 再见->goodbye, 购买->purchase, 销售->"
+    say(f"  {example} {generate(backbone, [example], 4)[0].partition(',')[0]}")
+    for language in ("en", "zh"):
+        for steps in (2, 3):
+            row = {way: values(word_problems, language=language, steps=steps, way=way) for way in ("few-direct", "few-steps", "zero-direct", "zero-steps")}
+            say(f"word problems {language}, {steps} steps: " + ", ".join(f"{way} {show(v)}" for way, v in row.items()))
+    if quick:
+        return lines
+    say("instruction-induction (real tasks), exact match at 0 and 8 demonstrations")
+    for folder in sorted((corpora.mirror() / INDUCTION).iterdir()):
+        zero, eight = (values(induction, task=folder.name, shots=n) for n in (0, 8))
+        say(f"  {folder.name:28} " + ("all pairs occur in training lists" if None in zero else f"{show(zero)}  {show(eight)}"))
+    for name_, column in (("reviews-en", "text"), ("reviews-zh", "text"), ("news-en", "text")):
+        texts = [row[column] for row in load_task(name_).test]
+        say(f"perplexity per token on {name_} (own text, not trained on): {recorded.get({'perplexity': name_}, partial(perplexity, backbone, texts)):.1f}")
+    return lines
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measures a causal mini and writes its card.")
+    parser.add_argument("name", help="a packaged name or a folder")
+    parser.add_argument("--quick", action="store_true", help="one seed, a few points, no card")
+    arguments = parser.parse_args()
+    logging.set_verbosity_error()
+    os.environ["PROMPTTUNE_RECORD"] = "1"
+    torch.set_num_threads(1)
+    measured = measure(arguments.name, arguments.quick)
+    if not arguments.quick:
+        write_card(Path(hub.resolve(arguments.name).location), measured)

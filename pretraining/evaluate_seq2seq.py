@@ -1,0 +1,189 @@
+"""Measures mini-t5 and mini-t5-s: python -m pretraining.evaluate_seq2seq mini-t5
+
+Filling of hidden spans, sentiment with a frozen model and a trained prompt, and restaurant descriptions with full
+fine-tuning. The learning rate of the prompt is chosen on dev rows. Prints the lines, keeps the values in evaluation.json
+beside the weights (resumable) and writes the lines into the model's card.
+"""
+
+import argparse
+import copy
+import os
+import random
+from functools import partial
+from pathlib import Path
+
+import sacrebleu
+import torch
+from transformers import logging
+
+from pretraining import corpora
+from pretraining.evaluate import dev_and_pool, write_card
+from prompttune_utils import hub
+from prompttune_utils.data import load_task, majority
+from prompttune_utils.evaluation import accuracy, score_rows, show
+from prompttune_utils.restaurants import restaurants
+from prompttune_utils.results import Recorded
+from prompttune_utils.scoring import label_scores
+from prompttune_utils.training import fit
+
+SEEDS = range(5)
+PROMPT = 20  # vectors
+RATES = [0.03, 0.1, 0.3]
+STEPS, BATCH = 600, 32
+WORDS = {"sst2": ["bad", "good"], "chnsenticorp": ["差", "好"]}
+LONGEST = 96
+DESCRIBE = {"steps": 1500, "batch_size": 32, "learning_rate": 1e-3}
+
+
+def encode(backbone, texts: list[str]) -> dict:
+    """Encoder inputs, right-padded."""
+    return dict(backbone.tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=LONGEST))
+
+
+def fill(backbone, rows: list[dict], seed: int) -> dict:
+    """Hides one span of 1 to 3 tokens in each text: share of spans, and of their tokens, that the model fills exactly."""
+    r, tokenizer = random.Random(seed), backbone.tokenizer
+    sentinel = tokenizer.convert_tokens_to_ids("<extra_id_0>")
+    sources, targets = [], []
+    for row in rows:
+        ids = tokenizer(row["text"], truncation=True, max_length=LONGEST).input_ids
+        size = r.choice([1, 1, 2, 3])
+        at = r.randrange(len(ids) - 1 - size)
+        sources.append([*ids[:at], sentinel, *ids[at + size :]])
+        targets.append([sentinel, *ids[at : at + size], tokenizer.eos_token_id])
+    exact, tokens, right = 0, 0, 0
+    for start in range(0, len(rows), 64):
+        source, target = (
+            torch.nn.utils.rnn.pad_sequence([torch.tensor(x) for x in part[start : start + 64]], batch_first=True, padding_value=fill_value)
+            for part, fill_value in ((sources, tokenizer.pad_token_id), (targets, -100))
+        )
+        with torch.inference_mode():
+            best = backbone.model(input_ids=source, attention_mask=(source != tokenizer.pad_token_id).long(), labels=target).logits.argmax(-1)
+        asked = target.ge(0) & target.ne(tokenizer.eos_token_id) & target.ne(sentinel)
+        hit = (best == target) & asked
+        exact += int((hit.sum(1) == asked.sum(1)).sum())
+        tokens, right = tokens + int(asked.sum()), right + int(hit.sum())
+    return {"exact": exact / len(rows), "tokens": right / tokens}
+
+
+class FrozenWithPrompt(torch.nn.Module):
+    """A frozen encoder-decoder behind `PROMPT` trained vectors (PROMPT, d), which start as vectors of common words."""
+
+    def __init__(self, backbone, words: list[str], seed: int):
+        super().__init__()
+        self.backbone, self.matrix = [backbone], backbone.model.get_input_embeddings().weight.detach()  # in a list: not ours to train
+        self.label_ids = [backbone.tokenizer(w, add_special_tokens=False).input_ids for w in words]
+        chosen = torch.randperm(5000, generator=torch.Generator().manual_seed(seed))[:PROMPT] + len(self.matrix) - 5000
+        self.prompt = torch.nn.Parameter(self.matrix[chosen].clone())
+        backbone.model.requires_grad_(False)
+
+    def scores(self, rows: list[dict]) -> torch.Tensor:
+        backbone = self.backbone[0]
+        inputs = encode(backbone, [row["text"] for row in rows])
+        embedded = torch.cat([self.prompt.expand(len(rows), -1, -1), self.matrix[inputs["input_ids"]]], 1)
+        mask = torch.cat([torch.ones(len(rows), PROMPT, dtype=torch.long), inputs["attention_mask"]], 1)
+        return label_scores(backbone.model, {"inputs_embeds": embedded, "attention_mask": mask}, self.label_ids)
+
+    def loss(self, rows: list[dict]) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(self.scores(rows), torch.tensor([row["label"] for row in rows]))
+
+
+def prompt_tuned(backbone, words: list[str], train: list[dict], rows: list[dict], rate: float, steps: int, seed: int) -> float:
+    """Accuracy on `rows` after training the prompt alone."""
+    model = FrozenWithPrompt(backbone, words, seed)
+    if steps:
+        fit(model, train, model.loss, learning_rate=rate, steps=steps, batch_size=BATCH, seed=seed, weight_decay=0.0)
+    return accuracy(score_rows(rows, model.scores), [row["label"] for row in rows])
+
+
+def write(backbone, texts: list[str], batch_size: int = 50) -> list[str]:
+    """Greedy outputs."""
+    out: list[str] = [""] * len(texts)
+    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+    for start in range(0, len(order), batch_size):
+        part = order[start : start + batch_size]
+        ids = backbone.model.generate(**encode(backbone, [texts[i] for i in part]), max_new_tokens=80, do_sample=False)
+        for i, text in zip(part, backbone.tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
+            out[i] = text
+    return out
+
+
+def bleu(backbone, outputs: list[str], references: list[list[str]]) -> float:
+    """sacreBLEU, lower-cased as the minis write; the references pass through the tokenizer, so that both are spaced alike."""
+    spaced = [[backbone.tokenizer.decode(backbone.tokenizer(text, add_special_tokens=False).input_ids) for text in said] for said in references]
+    most = max(map(len, spaced))
+    streams = [[said[min(k, len(said) - 1)] for said in spaced] for k in range(most)]
+    return sacrebleu.corpus_bleu([text.lower() for text in outputs], streams, lowercase=True).score
+
+
+def e2e(split: str) -> list[dict]:
+    """The E2E rows, one for each meaning representation."""
+    grouped: dict[str, list[str]] = {}
+    for row in corpora.read_rows("tuetschek/e2e_nlg", split):
+        grouped.setdefault(row["meaning_representation"], []).append(row["human_reference"])
+    return [{"text": text, "references": said} for text, said in grouped.items()]
+
+
+def describe(backbone, train: list[dict], test: list[dict], seed: int) -> dict:
+    """Tunes all weights on data-to-text; BLEU on `test`, and that of copying the input."""
+    copied = copy.copy(backbone)
+    copied.model = copy.deepcopy(backbone.model).requires_grad_(True)
+    pairs = [{"text": row["text"], "target": said} for row in train for said in row["references"]]
+
+    def loss(rows: list[dict]) -> torch.Tensor:
+        labels = encode(copied, [row["target"] for row in rows])["input_ids"]
+        return copied.model(**encode(copied, [row["text"] for row in rows]), labels=labels.masked_fill(labels == copied.tokenizer.pad_token_id, -100)).loss
+
+    fit(copied.model, pairs, loss, seed=seed, **DESCRIBE)
+    references = [row["references"] for row in test]
+    texts = [row["text"] for row in test]
+    same = [copied.tokenizer.decode(copied.tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
+    return {"bleu": bleu(copied, write(copied, texts), references), "copy": bleu(copied, same, references)}
+
+
+def measure(name: str) -> list[str]:
+    """The lines of the card; what is recorded for these weights is not run again."""
+    backbone = hub.load("seq2seq_lm", name=name, verbose=False)
+    recorded = Recorded("evaluation", hub.weights_hash(backbone.model), Path(backbone.place.location))
+    lines = []
+
+    def say(line: str) -> None:
+        lines.append(line)
+        print(line, flush=True)
+
+    say(f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters")
+    for task_name in ("reviews-en", "reviews-zh", "news-en"):
+        rows = load_task(task_name).test
+        filled = [recorded.get({"fill": task_name, "seed": s}, partial(fill, backbone, rows, s)) for s in SEEDS]
+        say(f"hidden spans of 1 to 3 tokens, {task_name}: exact {show([f['exact'] for f in filled])}, tokens {show([f['tokens'] for f in filled])}")
+    for task_name, words in WORDS.items():
+        task = load_task(task_name)
+        dev, train = dev_and_pool(task)
+
+        def runs(part: str, rate: float, steps: int, seeds, task=task, words=words, dev=dev, train=train) -> list[float]:
+            rows = dev if part == "dev" else task.test
+            settings = {"task": task.name, "part": part, "rate": rate, "steps": steps}
+            return [recorded.get(settings | {"seed": s}, partial(prompt_tuned, backbone, words, train, rows, rate, steps, s)) for s in seeds]
+
+        rate = max(RATES, key=lambda rate: runs("dev", rate, STEPS, SEEDS[:1])[0])
+        say(
+            f"{task_name}, frozen, prompt of {PROMPT} vectors, {len(train)} rows: test {show(runs('test', rate, STEPS, SEEDS))}, rate {rate} (chosen on dev); "
+            f"untrained prompt {show(runs('test', 0.0, 0, SEEDS))}; majority {majority(task.gold):.3f}"
+        )
+    for title, train, test in (
+        ("own restaurants", restaurants(2000, 0, test=False), restaurants(300, 0)),
+        ("E2E", e2e("train"), e2e("test")),
+    ):
+        value = recorded.get({"describe": title, **DESCRIBE}, partial(describe, backbone, train, test, 0))
+        say(f"data to text, {title}: BLEU {value['bleu']:.1f} (all weights tuned, {DESCRIBE['steps']} steps), copying the input {value['copy']:.1f}")
+    return lines
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measures an encoder-decoder mini and writes its card.")
+    parser.add_argument("name", help="a packaged name or a folder")
+    arguments = parser.parse_args()
+    logging.set_verbosity_error()
+    os.environ["PROMPTTUNE_RECORD"] = "1"
+    torch.set_num_threads(1)
+    write_card(Path(hub.resolve(arguments.name).location), measure(arguments.name))

@@ -1,0 +1,101 @@
+"""Makes mini-gpt: python -m pretraining.mini_gpt --minutes 60 (resumes; --minutes is the whole budget). --small makes mini-gpt-s."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+from pretraining import corpora, encoded
+from pretraining.documents import Documents
+from pretraining.loop import PEAK, pretrain
+from pretraining.mini_bert import WORK, load_tokenizer, word_vectors
+from pretraining.next_token import COPY_UNTIL, MIXTURE, NextToken, label_words, reviews, sentence_pairs, whole_words
+
+SHAPES = {"mini-gpt": (192, 6, 6), "mini-gpt-s": (80, 3, 5)}  # width, layers, heads
+
+
+def new_model(name: str, vocabulary: int, vectors: np.ndarray | None = None) -> GPTNeoXForCausalLM:
+    """A fresh decoder with rotary positions; the word embeddings are `vectors` (vocabulary, width) when given."""
+    width, layers, heads = SHAPES[name]
+    torch.manual_seed(0)
+    config = GPTNeoXConfig(
+        vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
+        max_position_embeddings=512, hidden_act="gelu_pytorch_tanh", rotary_pct=0.5, use_parallel_residual=False, tie_word_embeddings=True,
+        bos_token_id=5, eos_token_id=6, pad_token_id=0,
+    )  # fmt: skip
+    model = GPTNeoXForCausalLM(config)
+    model.set_attn_implementation("eager")
+    if vectors is not None:
+        with torch.no_grad():
+            model.gpt_neox.embed_in.weight.copy_(torch.from_numpy(vectors))
+    return model
+
+
+def narrow(vectors: np.ndarray, width: int) -> np.ndarray:
+    """The first `width` principal components of word vectors (n, d), at the same scale."""
+    if width == vectors.shape[1]:
+        return vectors
+    _, _, directions = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
+    turned = vectors @ directions[:width].T
+    return (turned * vectors.std() / turned.std()).astype(np.float32)
+
+
+def asked_rows(hidden: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The vectors (n, d) whose next token the loss asks for, and those tokens (n,); n is filled up to a multiple of 64 with ignored ones."""
+    hidden, labels = hidden[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+    where = torch.nonzero(labels >= 0).squeeze(1)
+    if len(where) % 64:
+        where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
+    return hidden[where], labels[where]
+
+
+def next_token_loss(model: GPTNeoXForCausalLM, batch: dict) -> torch.Tensor:
+    """Cross-entropy at the asked places. Padding stands on the right, so the causal mask already hides it."""
+    hidden = model.gpt_neox(input_ids=batch["input_ids"], use_cache=False).last_hidden_state
+    rows, labels = asked_rows(hidden, batch["labels"])
+    return torch.nn.functional.cross_entropy(model.get_output_embeddings()(rows).float(), labels)
+
+
+def make_objective(seed: int, copy_until: float = COPY_UNTIL) -> NextToken:
+    """The mixture of mini-gpt over the mirror's text."""
+    held_out = corpora.held_out_keys()
+    tokenizer = load_tokenizer(held_out)
+    texts = {group: encoded.load(group, tokenizer, held_out, WORK) for group in MIXTURE}
+    documents = Documents(reviews(held_out), sentence_pairs(), label_words(tokenizer), whole_words(tokenizer), seed)
+    return NextToken(texts, documents, tokenizer, seed, copy_until)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Makes mini-gpt or mini-gpt-s.")
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--small", action="store_true", help="make mini-gpt-s")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--peak", type=float, default=PEAK)
+    parser.add_argument("--copy-until", type=float, default=COPY_UNTIL, help="share of the training in which most documents repeat themselves")
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    name = "mini-gpt-s" if arguments.small else "mini-gpt"
+    folder = arguments.folder or WORK / name
+    log = folder / "log.json"
+    done = json.loads(log.read_text())[-1]["step"] if log.exists() else 0  # a resumed run must not read the same examples again
+    objective = make_objective(done, arguments.copy_until)
+    vocabulary = objective.tokenizer.get_vocab_size()
+    vectors = word_vectors(objective.texts, vocabulary, 192)
+    model = new_model(name, vocabulary, narrow(vectors, SHAPES[name][0]))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
+    pretrain(
+        model,
+        lambda share: {k: torch.from_numpy(v) for k, v in objective.batch(share).items()},
+        next_token_loss,
+        folder,
+        arguments.minutes,
+        arguments.peak,
+    )
+
+
+if __name__ == "__main__":
+    main()

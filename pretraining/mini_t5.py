@@ -1,0 +1,91 @@
+"""Makes mini-t5: python -m pretraining.mini_t5 --minutes 40 (resumes; --minutes is the whole budget). --small makes mini-t5-s."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import T5Config, T5ForConditionalGeneration
+
+from pretraining import corpora, encoded
+from pretraining.loop import PEAK, pretrain
+from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
+from pretraining.mini_bert import WORK, load_tokenizer, special_ids, word_vectors
+from pretraining.mini_gpt import narrow
+from pretraining.span_corruption import SpanCorruption
+from pretraining.tokenizer import SENTINELS
+
+SHAPES = {"mini-t5": (160, 4, 3, 32), "mini-t5-s": (80, 2, 2, 16)}  # width, encoder layers, decoder layers, width of a head
+
+
+def new_model(name: str, vocabulary: int, vectors: np.ndarray | None = None) -> T5ForConditionalGeneration:
+    """A fresh encoder-decoder; the word embeddings have the directions of `vectors` (vocabulary, width) when given."""
+    width, encoder, decoder, head = SHAPES[name]
+    torch.manual_seed(0)
+    config = T5Config(
+        vocab_size=vocabulary, d_model=width, d_kv=head, d_ff=4 * width, num_layers=encoder, num_decoder_layers=decoder, num_heads=width // head,
+        dropout_rate=0.0, tie_word_embeddings=True, pad_token_id=0, eos_token_id=6, decoder_start_token_id=0,
+    )  # fmt: skip
+    model = T5ForConditionalGeneration(config)
+    model.set_attn_implementation("eager")
+    if vectors is not None:
+        with torch.no_grad():
+            model.shared.weight.copy_(torch.from_numpy(vectors / vectors.std()))  # T5's embeddings have unit variance
+    return model
+
+
+def seq2seq_loss(model: T5ForConditionalGeneration, batch: dict) -> torch.Tensor:
+    """Cross-entropy over the target tokens; the output layer sees no padding."""
+    states = model.base_model.decoder(
+        input_ids=model._shift_right(batch["labels"]),
+        encoder_hidden_states=model.encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state,
+        encoder_attention_mask=batch["attention_mask"],
+        use_cache=False,
+    ).last_hidden_state.flatten(0, 1)
+    labels = batch["labels"].flatten()
+    where = torch.nonzero(labels >= 0).squeeze(1)
+    if len(where) % 64 and len(where) < len(labels):
+        where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
+    scores = model.lm_head(states[where] * model.config.d_model**-0.5)
+    return torch.nn.functional.cross_entropy(scores.float(), labels[where])
+
+
+def make_objective(seed: int) -> tuple[SpanCorruption, dict[str, encoded.Encoded], int]:
+    """The objective over the mirror's text, the texts, and the size of the vocabulary."""
+    held_out = corpora.held_out_keys()
+    tokenizer = load_tokenizer(held_out)
+    texts = {group: encoded.load(group, tokenizer, held_out, WORK) for group in MIXTURE}
+    words = MaskedLM(texts, special_ids(tokenizer), tokenizer.get_vocab_size(), Recipe(), seed)
+    sentinels = [tokenizer.token_to_id(s) for s in SENTINELS]
+    return SpanCorruption(texts, words, sentinels, tokenizer.token_to_id("</s>"), tokenizer.token_to_id("[PAD]"), seed), texts, tokenizer.get_vocab_size()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Makes mini-t5 or mini-t5-s.")
+    parser.add_argument("--minutes", type=float, default=40)
+    parser.add_argument("--small", action="store_true", help="make mini-t5-s")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--peak", type=float, default=PEAK)
+    parser.add_argument("--threads", type=int, default=2)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    name = "mini-t5-s" if arguments.small else "mini-t5"
+    folder = arguments.folder or WORK / name
+    log = folder / "log.json"
+    done = json.loads(log.read_text())[-1]["step"] if log.exists() else 0  # a resumed run must not read the same examples again
+    objective, texts, vocabulary = make_objective(done)
+    model = new_model(name, vocabulary, narrow(word_vectors(texts, vocabulary, 192), SHAPES[name][0]))
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
+    pretrain(
+        model,
+        lambda share: {k: torch.from_numpy(v) for k, v in objective.batch(share).items()},
+        seq2seq_loss,
+        folder,
+        arguments.minutes,
+        arguments.peak,
+    )
+
+
+if __name__ == "__main__":
+    main()

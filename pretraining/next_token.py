@@ -1,0 +1,131 @@
+"""The next-token objective of mini-gpt: real text and generated documents, in batches of like length."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from pretraining import corpora
+from pretraining.documents import Document, Documents, spare
+from pretraining.encoded import Encoded
+
+REAL = 0.40  # share of real text, by tokens
+MIXTURE = {"en_reviews": 0.25, "zh_reviews": 0.20, "en_other": 0.35, "zh_other": 0.20}  # of the real text, by examples
+LENGTHS = [64, 128, 256]  # windows of real text, in tokens
+LONGEST = 384  # generated documents are cut there
+BATCH_TOKENS = 2048
+DRAWN = 512  # examples drawn at once and sorted by length
+# share of the places that the loss looks at: the output layer is the dearest part of a small model
+ASKED_REAL, ASKED_GIVEN = 0.5, 0.15
+# In the first part of the training most documents repeat themselves. In the mixture alone, looking back for a copy was not learned in
+# 17M tokens; when it fills the batches it takes some hundred steps, and stays.
+COPY_UNTIL, COPIES = 0.06, 0.8
+SHORT = {"en": 130, "zh": 45}  # labelled reviews of at most so many characters
+
+
+def reviews(held_out: set[str]) -> dict[str, list[tuple[str, int]]]:
+    """language -> [(review, 0 or 1)] from the mirror, without the texts that are measured on."""
+
+    def short(dataset: str, language: str) -> Iterator[tuple[str, int]]:
+        for row in corpora.read_rows(dataset, "train"):
+            text = " ".join(row["text"].split())
+            if 3 < len(text) <= SHORT[language] and corpora.key(text) not in held_out:
+                yield text, int(row["label"])
+
+    def endings() -> Iterator[tuple[str, int]]:
+        """The last sentence of a film review mostly says what the whole review says."""
+        for row in corpora.read_rows("stanfordnlp/imdb", "train"):
+            last = corpora.sentences(row["text"], "en")[-1]
+            if 20 < len(last) <= SHORT["en"] and corpora.key(last) not in held_out:
+                yield last, int(row["label"])
+
+    english = [*short("yelp/sentences", "en"), *short("nltk/pros_cons", "en"), *endings()]
+    return {"en": english, "zh": list(short("SophonPlus/online_shopping_10_cats", "zh"))}
+
+
+def sentence_pairs() -> list[tuple[str, str]]:
+    """Short (Chinese, English) sentence pairs."""
+    return [(r["zh"], r["en"]) for r in corpora.read_rows("tatoeba/cmn-eng", "train") if len(r["zh"]) <= 14 and len(r["en"]) <= 45]
+
+
+def label_words(tokenizer: Tokenizer, test: bool = False) -> list[str]:
+    """Words of one token that serve as arbitrary labels; the `spare` tenth appears as an arbitrary label in measurements only."""
+    words = [w for w in tokenizer.get_vocab() if w.isascii() and w.isalpha() and 3 <= len(w) <= 8]
+    words = sorted(words, key=tokenizer.token_to_id)[:1500]
+    return [w for w in [*words, *"abcdefghijklmnopqrstuvwxyz0123456789", *"甲乙丙丁红黄蓝绿大小东西南北"] if spare("label", w) == test]
+
+
+def whole_words(tokenizer: Tokenizer) -> list[str]:
+    """Every English word of one token, and every Chinese character."""
+    words = [w for w in tokenizer.get_vocab() if (w.isascii() and w.isalpha() and len(w) > 2) or "一" <= w <= "鿿"]
+    return sorted(words, key=tokenizer.token_to_id)
+
+
+class NextToken:
+    """Draws batches: dict of input_ids, attention_mask, labels (B, T); labels are -100 where the loss does not look."""
+
+    def __init__(self, texts: dict[str, Encoded], documents: Documents, tokenizer: Tokenizer, seed: int, copy_until: float = COPY_UNTIL):
+        self.texts, self.documents, self.tokenizer, self.copy_until = texts, documents, tokenizer, copy_until
+        self.start, self.end, self.pad = (tokenizer.token_to_id(t) for t in ("<s>", "</s>", "[PAD]"))
+        self.random, self.waiting, self.known, self.count = np.random.default_rng(seed), [], {}, {"real": 0, "made": 0}
+
+    def ids(self, piece: str) -> list[int]:
+        """Token ids of a piece; short pieces come again and again, so they are kept."""
+        if piece not in self.known:
+            encoded = self.tokenizer.encode(piece, add_special_tokens=False).ids
+            if len(piece) > 24:
+                return encoded
+            self.known[piece] = encoded
+        return self.known[piece]
+
+    def real(self) -> tuple[np.ndarray, np.ndarray]:
+        """A window of real text that starts with a sentence: ids, asked (bool)."""
+        r = self.random
+        c = self.texts[r.choice(list(MIXTURE), p=list(MIXTURE.values()))]
+        first = int(np.searchsorted(c.sentence, r.integers(len(c.tokens)), side="right")) - 1
+        document = int(np.searchsorted(c.document, first, side="right"))
+        a, end = int(c.sentence[first]), int(c.sentence[c.document[document]])
+        b = min(end, a + int(r.choice(LENGTHS)) - 2)
+        ids = np.concatenate([[self.start], c.tokens[a:b], [self.end] if b == end else []]).astype(int)
+        return ids, r.random(len(ids)) < ASKED_REAL
+
+    def encode(self, document: Document) -> tuple[np.ndarray, np.ndarray]:
+        """A generated document: ids, asked (bool): every answer, and some of the rest."""
+        ids, asked = [self.start], [False]
+        for piece, answer in document.pieces:
+            new = self.ids(piece)
+            ids += new
+            asked += [answer] * len(new)
+        ids.append(self.end)
+        asked.append(True)
+        asked = np.array(asked) | (self.random.random(len(ids)) < ASKED_GIVEN)
+        return np.array(ids)[:LONGEST], asked[:LONGEST]
+
+    def row(self, done: float) -> tuple[np.ndarray, np.ndarray]:
+        if done < self.copy_until and self.random.random() < COPIES:
+            return self.encode(self.documents.repeat())
+        kind = "real" if self.count["real"] <= REAL * sum(self.count.values()) else "made"
+        row = self.real() if kind == "real" else self.encode(self.documents.draw())
+        self.count[kind] += len(row[0])
+        return row
+
+    def batch(self, done: float) -> dict[str, np.ndarray]:
+        """A batch of what is due when the share `done` of the training lies behind."""
+        if not self.waiting:
+            rows = sorted((self.row(done) for _ in range(DRAWN)), key=lambda row: len(row[0]))
+            while rows:
+                count = max(1, BATCH_TOKENS // (-(-len(rows[-1][0]) // 16) * 16))
+                self.waiting.append(rows[-count:])
+                del rows[-count:]
+            self.random.shuffle(self.waiting)
+        return self.collate(self.waiting.pop())
+
+    def collate(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Pads on the right."""
+        shape = (len(rows), -(-max(len(ids) for ids, _ in rows) // 16) * 16)
+        ids, mask, labels = np.full(shape, self.pad), np.zeros(shape, int), np.full(shape, -100)
+        for i, (row, asked) in enumerate(rows):
+            ids[i, : len(row)], mask[i, : len(row)] = row, 1
+            labels[i, : len(row)] = np.where(asked, row, -100)
+        labels[:, 0] = -100
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
