@@ -16,7 +16,18 @@ from tokenizers import Tokenizer
 from pretraining import documents
 from pretraining.documents import NUMBER_RULES, Document, Documents, layout, number_word, number_zh, read_asset, readable, spare, word_pairs
 from pretraining.next_token import (
-    ASKED_GIVEN, ASKED_REAL, BATCH_TOKENS, COPIES, COPY_UNTIL, LENGTHS, LONGEST, MIXTURE, REAL, NextToken, label_words, whole_words,
+    ASKED_GIVEN,
+    ASKED_REAL,
+    BATCH_TOKENS,
+    COPIES,
+    COPY_UNTIL,
+    LENGTHS,
+    LONGEST,
+    MIXTURE,
+    REAL,
+    NextToken,
+    label_words,
+    whole_words,
 )  # fmt: skip
 from prompttune_utils import arithmetic
 from prompttune_utils.hub import ASSETS
