@@ -7,15 +7,17 @@ train split); the test splits are only reported. Prints the lines, keeps the val
 
 import argparse
 import copy
+import json
 import os
 import random
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
 from transformers import logging
 
-from pretraining.ship import ship_bert
+from pretraining.ship import milestones, ship
 from prompttune_utils import hub
 from prompttune_utils.data import few_shot, load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows, show
@@ -135,22 +137,24 @@ def measure(name: str) -> list[str]:
     return lines
 
 
-def tenths(folder: Path) -> None:
-    """Zero-shot accuracy on dev after each tenth of a training run, into tenths.json of that folder."""
-    for state in sorted(folder.glob("tenth-*.pt"), key=lambda p: int(p.stem.split("-")[1])):
-        target = folder / state.stem
-        ship_bert(state, target)
-        backbone = hub.load("masked_lm", name=str(target), verbose=False)
-        recorded = Recorded("tenths", hub.weights_hash(backbone.model), folder)
-        for task_name, pairs in PAIRS.items():
-            task = load_task(task_name)
-            dev, pool = dev_and_pool(task)
-            prior_rows = random.Random(1).sample(pool, 400)
-            values = [
-                recorded.get({"tenth": state.stem, "task": task_name, "pair": list(p)}, partial(zero_shot, backbone, task, {"dev": dev}, prior_rows, p))
-                for p in pairs
-            ]
-            print(state.stem, task_name, [f"{v['dev']['calibrated']:.3f}" for v in values], flush=True)
+def known(backbone) -> dict:
+    """Zero-shot accuracy on dev, prior out, with the first template of each task."""
+    out = {}
+    for task_name, pairs in PAIRS.items():
+        task = load_task(task_name)
+        dev, pool = dev_and_pool(task)
+        out[task_name] = zero_shot(backbone, task, {"dev": dev}, random.Random(1).sample(pool, 400), pairs[0])["dev"]["calibrated"]
+    return out
+
+
+def tenths(role: str, folder: Path, name: str, measured: Callable[[hub.Backbone], dict]) -> None:
+    """What a mini knows after each tenth of its training in `folder`, beside the tokens read by then, into tenths.json of the asset `name`."""
+    rows = []
+    for state, tokens in milestones(folder):
+        ship(state, folder / state.stem)
+        rows.append({"tokens": tokens} | measured(hub.load(role, name=str((folder / state.stem).resolve()), verbose=False)))
+        print(rows[-1], flush=True)
+    (hub.ASSETS / name / "tenths.json").write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
 
 
 def write_card(folder: Path, lines: list[str]) -> None:
@@ -164,12 +168,12 @@ def write_card(folder: Path, lines: list[str]) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measures a mini on real data from the mirror and writes its card.")
     parser.add_argument("name", nargs="?", default="mini-bert", help="a packaged name or a folder")
-    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths on dev instead")
+    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths instead, on dev")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     os.environ["PROMPTTUNE_RECORD"] = "1"
     torch.set_num_threads(1)
     if arguments.tenths:
-        tenths(arguments.tenths)
+        tenths("masked_lm", arguments.tenths, arguments.name, known)
     else:
         write_card(Path(hub.resolve(arguments.name).location), measure(arguments.name))

@@ -17,7 +17,7 @@ from transformers import logging
 
 from pretraining import corpora
 from pretraining.documents import NUMBER_RULES, computed, spare, spared, word_pairs
-from pretraining.evaluate import write_card
+from pretraining.evaluate import tenths, write_card
 from pretraining.next_token import label_words
 from prompttune_utils import arithmetic, hub
 from prompttune_utils.data import load_task
@@ -35,6 +35,7 @@ INDUCTION = "orhonovich/instruction-induction"
 DIRECT = {"en": " the answer is", "zh": "答案是"}
 THINK = {"en": " let's think step by step.", "zh": "让我们一步一步来思考。"}
 THEREFORE = {"en": " therefore, the answer is", "zh": "所以答案是"}
+CONCLUSION = {"en": "therefore", "zh": "所以答案"}
 
 
 def exact(backbone, prompts: list[str], answers: list[str], ends: str = "\n", batch_size: int = 64) -> list[bool]:
@@ -141,15 +142,14 @@ def word_problems(backbone, language: str, steps: int, way: str, seed: int, coun
     r = random.Random(seed)
     if way.startswith("few"):
         pool = [p for n in (2, 3) for p in arithmetic.problems(40, language, n, seed, test=False)]
-        prompts = ["".join(solved(p, way == "few-steps") for p in r.sample(pool, 4)) + ask(t) for t in tests]
+        prompts = ["".join(solved(p, way == "few-steps") for p in r.sample(pool, 3)) + ask(t) for t in tests]
         written = generate(backbone, [p + (DIRECT[language] if way == "few-direct" else "") for p in prompts], 8 if way == "few-direct" else 90)
     elif way == "zero-direct":
         written = generate(backbone, [ask(t, DIRECT[language]) for t in tests], 8)
     else:
         prompts = [ask(t, THINK[language]) for t in tests]
         written = generate(backbone, prompts, 90)
-        stop = THEREFORE[language].strip()
-        thoughts = [w.partition(stop)[0] for w in written]
+        thoughts = [w.partition(CONCLUSION[language])[0] for w in written]  # what the model concludes by itself does not count
         written = generate(backbone, [p + " " + w.strip() + THEREFORE[language] for p, w in zip(prompts, thoughts, strict=True)], 8)
     if way == "few-steps":
         written = [w.rpartition(DIRECT[language].strip())[2] if DIRECT[language].strip() in w else "" for w in written]
@@ -203,14 +203,11 @@ def measure(name: str, quick: bool = False) -> list[str]:
     say(f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters")
     shots = [0, 4, 16] if quick else SHOTS
     say(f"in-context learning, exact match on held-out pairs after {', '.join(map(str, shots))} demonstrations")
-    for title, rules in (
-        ("stated in a sentence of a reference page, in no list", STATED),
-        ("nowhere in training", UNSEEN),
-        ("arbitrary labels, 4 groups", ARBITRARY),
-    ):
-        table = {rule: [values(in_context, rule=rule, shots=n) for n in shots] for rule in rules}
-        for rule, row in table.items():
-            say(f"  {rule:22} " + "  ".join(f"{sum(v) / len(v):.3f}" for v in row))
+    kinds = {"stated in a sentence of a reference page, in no list": STATED, "nowhere in training": UNSEEN, "arbitrary labels, 4 groups": ARBITRARY}
+    table = {rule: [values(in_context, rule=rule, shots=n) for n in shots] for rule in [*STATED, *UNSEEN, *ARBITRARY]}
+    for title, rules in [*kinds.items(), ("all rules", list(table))]:
+        for rule in rules if title in kinds else []:
+            say(f"  {rule:22} " + "  ".join(f"{sum(v) / len(v):.3f}" for v in table[rule]))
         means = [[sum(table[rule][k][s] for rule in rules) / len(rules) for s in range(len(seeds))] for k in range(len(shots))]
         say(f"  mean, {title}: " + "  ".join(show(m) for m in means))
     example = "你好->hello, 再见->goodbye, 购买->purchase, 销售->"
@@ -222,23 +219,34 @@ def measure(name: str, quick: bool = False) -> list[str]:
     if quick:
         return lines
     say("instruction-induction (real tasks), exact match at 0 and 8 demonstrations")
-    for folder in sorted((corpora.mirror() / INDUCTION).iterdir()):
+    for folder in sorted(path.parent for path in (corpora.mirror() / INDUCTION).glob("*/train.jsonl.gz")):
         zero, eight = (values(induction, task=folder.name, shots=n) for n in (0, 8))
-        say(f"  {folder.name:28} " + ("all pairs occur in training lists" if None in zero else f"{show(zero)}  {show(eight)}"))
+        say(f"  {folder.name:28} " + ("not a task of single inputs and outputs" if None in zero else f"{show(zero)}  {show(eight)}"))
     for name_, column in (("reviews-en", "text"), ("reviews-zh", "text"), ("news-en", "text")):
         texts = [row[column] for row in load_task(name_).test]
         say(f"perplexity per token on {name_} (own text, not trained on): {recorded.get({'perplexity': name_}, partial(perplexity, backbone, texts)):.1f}")
     return lines
 
 
+def known(backbone) -> dict:
+    """One seed of some of the measurements above."""
+    groups = (("stated", STATED), ("unseen", UNSEEN), ("arbitrary", ARBITRARY))
+    lists = {title: sum(in_context(backbone, rule, 16, 0) for rule in rules) / len(rules) for title, rules in groups}
+    return lists | {way: word_problems(backbone, "en", 2, way, 0) for way in ("zero-direct", "zero-steps")}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measures a causal mini and writes its card.")
     parser.add_argument("name", help="a packaged name or a folder")
     parser.add_argument("--quick", action="store_true", help="one seed, a few points, no card")
+    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths instead")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     os.environ["PROMPTTUNE_RECORD"] = "1"
     torch.set_num_threads(1)
-    measured = measure(arguments.name, arguments.quick)
-    if not arguments.quick:
-        write_card(Path(hub.resolve(arguments.name).location), measured)
+    if arguments.tenths:
+        tenths("causal_lm", arguments.tenths, arguments.name, known)
+    elif arguments.quick:
+        measure(arguments.name, quick=True)
+    else:
+        write_card(Path(hub.resolve(arguments.name).location), measure(arguments.name))

@@ -17,7 +17,7 @@ import torch
 from transformers import logging
 
 from pretraining import corpora
-from pretraining.evaluate import dev_and_pool, write_card
+from pretraining.evaluate import dev_and_pool, tenths, write_card
 from prompttune_utils import hub
 from prompttune_utils.data import load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows, show
@@ -179,11 +179,20 @@ def measure(name: str) -> list[str]:
     return lines
 
 
+def known(backbone) -> dict:
+    """One seed of the hidden spans."""
+    return {name: fill(backbone, load_task(name).test, 0)["tokens"] for name in ("reviews-en", "reviews-zh", "news-en")}
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measures an encoder-decoder mini and writes its card.")
     parser.add_argument("name", help="a packaged name or a folder")
+    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths instead")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     os.environ["PROMPTTUNE_RECORD"] = "1"
     torch.set_num_threads(1)
-    write_card(Path(hub.resolve(arguments.name).location), measure(arguments.name))
+    if arguments.tenths:
+        tenths("seq2seq_lm", arguments.tenths, arguments.name, known)
+    else:
+        write_card(Path(hub.resolve(arguments.name).location), measure(arguments.name))

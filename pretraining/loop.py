@@ -56,6 +56,8 @@ def pretrain(
         batch = draw(done)
         with torch.autocast("cpu" if not torch.cuda.is_available() else "cuda", dtype=torch.bfloat16):
             loss = loss_of(model, batch)
+        if not loss.isfinite():  # one such step would spoil the weights, and then the checkpoint
+            raise FloatingPointError(f"The loss is {float(loss)} at step {step + 1}: start again from {state_file} with a lower peak learning rate.")
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -63,21 +65,25 @@ def pretrain(
         step, tokens = step + 1, tokens + int(batch["attention_mask"].sum())
         losses.append(loss.detach())
         if step % 500 == 0:
-            if not torch.stack(losses).isfinite().all():
-                raise FloatingPointError(f"The loss is not finite before step {step}: start {folder} again with a lower peak learning rate.")
             entry = {"step": step, "tokens": tokens, "minutes": round(spent / 60, 2), "loss": round(float(torch.stack(losses).mean()), 4)}
             losses.clear()
             log.append(entry)
             print(json.dumps(entry), flush=True)
         if int(10 * done) > tenth:
             tenth = int(10 * done)
-            torch.save({k: v.half() for k, v in model.state_dict().items()}, folder / f"tenth-{tenth}.pt")
+            small = {k: v.half() for k, v in model.state_dict().items()}
+            torch.save({"model": small, "step": step, "tokens": tokens}, folder / f"tenth-{tenth}.pt")
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             _save(state_file, model, optimizer, step, tokens, spent, log)
             saved = time.monotonic()
     _save(state_file, model, optimizer, step, tokens, spent, log)
     signal.signal(signal.SIGTERM, before)
     return log
+
+
+def mean_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of scores (n, V) at the labels (n,) that are not -100; 0 where a batch happens to ask nothing."""
+    return torch.nn.functional.cross_entropy(scores.float(), labels, reduction="sum") / (labels >= 0).sum().clamp(min=1)
 
 
 def _save(path: Path, model, optimizer, step: int, tokens: int, seconds: float, log: list) -> None:

@@ -12,7 +12,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from pretraining import corpora, encoded
 from pretraining import tokenizer as tokenizers_
-from pretraining.loop import PEAK, pretrain
+from pretraining.loop import PEAK, mean_loss, pretrain
 from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
 
 WORK = Path("build/pretraining")
@@ -78,7 +78,7 @@ def masked_loss(model: BertForMaskedLM, batch: dict) -> torch.Tensor:
         where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
     hidden = model.bert(**{k: v for k, v in batch.items() if k != "labels"}).last_hidden_state
     scores = model.cls(hidden.flatten(0, 1)[where])
-    return torch.nn.functional.cross_entropy(scores.float(), labels[where])
+    return mean_loss(scores, labels[where])
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from pretraining import corpora, encoded
 from pretraining.documents import Documents
-from pretraining.loop import PEAK, pretrain
+from pretraining.loop import PEAK, mean_loss, pretrain
 from pretraining.mini_bert import WORK, load_tokenizer, word_vectors
 from pretraining.next_token import COPY_UNTIL, MIXTURE, NextToken, label_words, reviews, sentence_pairs, whole_words
 
@@ -47,7 +47,7 @@ def asked_rows(hidden: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor
     """The vectors (n, d) whose next token the loss asks for, and those tokens (n,); n is filled up to a multiple of 64 with ignored ones."""
     hidden, labels = hidden[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
     where = torch.nonzero(labels >= 0).squeeze(1)
-    if len(where) % 64:
+    if len(where) % 64 and len(where) < len(labels):
         where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
     return hidden[where], labels[where]
 
@@ -56,7 +56,7 @@ def next_token_loss(model: GPTNeoXForCausalLM, batch: dict) -> torch.Tensor:
     """Cross-entropy at the asked places. Padding stands on the right, so the causal mask already hides it."""
     hidden = model.gpt_neox(input_ids=batch["input_ids"], use_cache=False).last_hidden_state
     rows, labels = asked_rows(hidden, batch["labels"])
-    return torch.nn.functional.cross_entropy(model.get_output_embeddings()(rows).float(), labels)
+    return mean_loss(model.get_output_embeddings()(rows), labels)
 
 
 def make_objective(seed: int, copy_until: float = COPY_UNTIL) -> NextToken:

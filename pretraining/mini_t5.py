@@ -9,7 +9,7 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from pretraining import corpora, encoded
-from pretraining.loop import PEAK, pretrain
+from pretraining.loop import PEAK, mean_loss, pretrain
 from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
 from pretraining.mini_bert import WORK, load_tokenizer, special_ids, word_vectors
 from pretraining.mini_gpt import narrow
@@ -48,7 +48,7 @@ def seq2seq_loss(model: T5ForConditionalGeneration, batch: dict) -> torch.Tensor
     if len(where) % 64 and len(where) < len(labels):
         where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
     scores = model.lm_head(states[where] * model.config.d_model**-0.5)
-    return torch.nn.functional.cross_entropy(scores.float(), labels[where])
+    return mean_loss(scores, labels[where])
 
 
 def make_objective(seed: int) -> tuple[SpanCorruption, dict[str, encoded.Encoded], int]:

@@ -12,7 +12,7 @@ from pretraining.encoded import Encoded
 REAL = 0.40  # share of real text, by tokens
 MIXTURE = {"en_reviews": 0.25, "zh_reviews": 0.20, "en_other": 0.35, "zh_other": 0.20}  # of the real text, by examples
 LENGTHS = [64, 128, 256]  # windows of real text, in tokens
-LONGEST = 384  # generated documents are cut there
+LONGEST = 512  # generated documents are cut there
 BATCH_TOKENS = 2048
 DRAWN = 512  # examples drawn at once and sorted by length
 # share of the places that the loss looks at: the output layer is the dearest part of a small model
@@ -87,7 +87,9 @@ class NextToken:
         a, end = int(c.sentence[first]), int(c.sentence[c.document[document]])
         b = min(end, a + int(r.choice(LENGTHS)) - 2)
         ids = np.concatenate([[self.start], c.tokens[a:b], [self.end] if b == end else []]).astype(int)
-        return ids, r.random(len(ids)) < ASKED_REAL
+        asked = r.random(len(ids)) < ASKED_REAL
+        asked[-1] = True  # a batch that asks nothing has no loss
+        return ids, asked
 
     def encode(self, document: Document) -> tuple[np.ndarray, np.ndarray]:
         """A generated document: ids, asked (bool): every answer, and some of the rest."""

@@ -26,6 +26,12 @@ def read_state(state_file: Path) -> dict[str, torch.Tensor]:
     return {k: v.float() for k, v in state.get("model", state).items()}
 
 
+def milestones(folder: Path) -> list[tuple[Path, int]]:
+    """(file, tokens read by then) of each tenth of a training run, and of its end."""
+    files = sorted(folder.glob("tenth-*.pt"), key=lambda p: int(p.stem.split("-")[1]))
+    return [(file, torch.load(file, weights_only=True)["tokens"]) for file in [*files, folder / "state.pt"]]
+
+
 def ship_bert(state_file: Path, target: Path) -> None:
     """Writes config.json, model.safetensors (fp16) and the tokenizer of mini-bert."""
     state = read_state(state_file)

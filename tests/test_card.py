@@ -1,14 +1,15 @@
-"""mini-bert's card repeats what was measured, and what was measured meets what the course needs."""
+"""Each mini's card repeats what was measured, and what was measured meets what the course needs."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
-from pretraining import evaluate
+from pretraining import evaluate, evaluate_causal
 from prompttune_utils import hub
 
-FOLDER = Path(hub.resolve("mini-bert").location)
+MEASURES = {"mini-bert": evaluate.measure, "mini-gpt": evaluate_causal.measure, "mini-gpt-s": evaluate_causal.measure}
 NEEDS_MIRROR = pytest.mark.skipif(not os.environ.get("PROMPTTUNE_MIRROR"), reason="PROMPTTUNE_MIRROR is not set: the card is not compared with its data")
 
 
@@ -17,9 +18,11 @@ def between_the_marks(card: str) -> list[str]:
 
 
 @NEEDS_MIRROR
-def test_the_card_is_what_evaluate_prints(monkeypatch):
+@pytest.mark.parametrize("name", MEASURES)
+def test_the_card_is_what_evaluate_prints(name, monkeypatch):
     monkeypatch.delenv("PROMPTTUNE_RECORD", raising=False)  # a value that is not recorded for these weights fails
-    assert between_the_marks((FOLDER / "README.md").read_text(encoding="utf-8")) == [line.rstrip() for line in evaluate.measure("mini-bert")]
+    card = Path(hub.resolve(name).location, "README.md").read_text(encoding="utf-8")
+    assert between_the_marks(card) == [line.rstrip() for line in MEASURES[name](name)]
 
 
 def test_a_changed_number_in_the_card_is_seen(tmp_path):
@@ -29,3 +32,28 @@ def test_a_changed_number_in_the_card_is_seen(tmp_path):
     assert card.startswith("before\n") and card.endswith("\nafter\n") and "old" not in card
     assert between_the_marks(card) == ["accuracy 0.750"]
     assert between_the_marks(card.replace("0.750", "0.751")) != ["accuracy 0.750"]
+
+
+def test_every_model_of_the_package_has_a_measured_card():
+    models = {p.parent.name for p in hub.ASSETS.glob("*/model.safetensors")}
+    assert models == set(MEASURES)
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_size_curve_and_words_of_the_card(name):
+    """At most 5M parameters; the card names what it was trained on, its limits, and the command that makes it again."""
+    folder = Path(hub.resolve(name).location)
+    first = between_the_marks((folder / "README.md").read_text(encoding="utf-8"))[0]
+    assert int(first.split(", ")[1].split()[0].replace(",", "")) <= 5_000_000
+    curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
+    losses = [entry["loss"] for entry in curve]
+    assert len(curve) > 10 and losses[-1] < 0.75 * losses[0] and all(a["tokens"] < b["tokens"] for a, b in zip(curve, curve[1:], strict=False))
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for heading in ("## Training text", "## Recipe", "## Measured", "## Limits"):
+        assert heading in card
+    assert "python -m pretraining.ship" in card
+
+
+def test_all_assets_together():
+    """What every reader downloads with the package."""
+    assert sum(f.stat().st_size for f in hub.ASSETS.rglob("*") if f.is_file()) <= 40e6

@@ -300,11 +300,24 @@ def test_pretraining_learns(tmp_path, clock):
     assert losses[0] > 3.5 and losses[-1] < 1.5
 
 
+def test_a_loss_that_is_no_number_stops_before_it_spoils_the_weights(tmp_path):
+    o, steps = objective(REVIEWS), []
+    model = mini_bert.new_model(VOCABULARY, 32, 1)
+
+    def loss(model, batch):
+        steps.append(1)
+        return mini_bert.masked_loss(model, batch) * (float("nan") if len(steps) == 3 else 1)
+
+    with pytest.raises(FloatingPointError, match="nan at step 3"):
+        loop.pretrain(model, lambda _: batch_of(o), loss, tmp_path, minutes=1)
+    assert all(p.isfinite().all() for p in model.parameters())
+
+
 def test_shipped_folder_is_what_was_trained(tokenizer, mirror, tmp_path, monkeypatch):
     monkeypatch.setattr(ship, "WORK", mirror / "build")
     model = mini_bert.new_model(tokenizer.get_vocab_size(), 32, 2)
     torch.save({"model": model.state_dict(), "step": 1}, tmp_path / "state.pt")
-    ship.ship_bert(tmp_path / "state.pt", tmp_path / "tiny")
+    ship.ship(tmp_path / "state.pt", tmp_path / "tiny")
     backbone = hub.load("masked_lm", name=str(tmp_path / "tiny"), verbose=False)
     for name, value in model.half().float().state_dict().items():
         assert torch.equal(backbone.model.state_dict()[name], value), name
