@@ -37,7 +37,8 @@ budget: .venv/.installed  ## measure the CPU seconds of every chapter and of the
 	$(BIN)/python tools/notebooks.py budget
 
 minis: .venv/.installed  ## pre-train the small models again; PROMPTTUNE_MIRROR names the folder with the texts
-	$(BIN)/python -m pretraining.mini_bert
+	$(BIN)/python -m pretraining.mini_bert && $(BIN)/python -m pretraining.mini_gpt && $(BIN)/python -m pretraining.mini_gpt --small
+	$(BIN)/python -m pretraining.mini_t5 && $(BIN)/python -m pretraining.mini_t5 --small
 
 lint: .venv/.installed  ## ruff: rules and format
 	$(BIN)/ruff check && $(BIN)/ruff format --check

@@ -27,9 +27,11 @@ from prompttune_utils.results import Recorded
 SEEDS = range(5)
 SHOTS = [0, 1, 2, 4, 8, 16]
 QUERIES = 40  # at most, for each rule and seed
-# a reference page of the training text states these pairs in a sentence; of the others the test pairs occur nowhere
-STATED = ["zh_en", "en_zh", "antonym", "first_letter", "capital", "kind"]
-UNSEEN = ["plural", "past", "singular", "category", "category_zh", *NUMBER_RULES]
+# the training text may state these pairs in another form: in a sentence, in an equation, or backwards; of the others the test pairs occur nowhere
+STATED = [
+    "zh_en", "en_zh", "antonym", "first_letter", "capital", "kind", "sum", "number_word", "word_number", "next_number", "last_number",
+]  # fmt: skip
+UNSEEN = ["plural", "past", "singular", "category", "category_zh", "larger", "number_zh"]
 ARBITRARY = ["arbitrary_category", "arbitrary_category_zh"]
 INDUCTION = "orhonovich/instruction-induction"
 DIRECT = {"en": " the answer is", "zh": "答案是"}
@@ -203,7 +205,7 @@ def measure(name: str, quick: bool = False) -> list[str]:
     say(f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters")
     shots = [0, 4, 16] if quick else SHOTS
     say(f"in-context learning, exact match on held-out pairs after {', '.join(map(str, shots))} demonstrations")
-    kinds = {"stated in a sentence of a reference page, in no list": STATED, "nowhere in training": UNSEEN, "arbitrary labels, 4 groups": ARBITRARY}
+    kinds = {"stated in another form, in no list of the rule": STATED, "nowhere in training": UNSEEN, "arbitrary labels, 4 groups": ARBITRARY}
     table = {rule: [values(in_context, rule=rule, shots=n) for n in shots] for rule in [*STATED, *UNSEEN, *ARBITRARY]}
     for title, rules in [*kinds.items(), ("all rules", list(table))]:
         for rule in rules if title in kinds else []:
