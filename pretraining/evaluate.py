@@ -104,17 +104,28 @@ def few_shot_line(backbone, recorded: Recorded, task, pool, dev, pairs, method: 
     return f"{SHOTS} per class, test {show(runs('test', task.test, pair, rate))}, rate {rate:g}, {what} (chosen on dev)"
 
 
-def measure(name: str) -> list[str]:
-    """The lines of the card; what is recorded for these weights is not run again."""
-    backbone = hub.load("masked_lm", name=name, verbose=False)
-    recorded = Recorded("evaluation", hub.weights_hash(backbone.model), Path(backbone.place.location))
-    lines = []
+class Say:
+    """Prints the lines of a card and keeps them."""
 
-    def say(line: str) -> None:
-        lines.append(line)
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        self.lines.append(line)
         print(line, flush=True)
 
+
+def opened(role: str, name: str) -> tuple[hub.Backbone, Recorded, Say]:
+    """The mini, its recorded measurements, and the card's lines, the first of which says which weights these are."""
+    backbone = hub.load(role, name=name, verbose=False)
+    recorded, say = Recorded("evaluation", hub.weights_hash(backbone.model), Path(backbone.place.location)), Say()
     say(f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters")
+    return backbone, recorded, say
+
+
+def measure(name: str) -> list[str]:
+    """The lines of the card; what is recorded for these weights is not run again."""
+    backbone, recorded, say = opened("masked_lm", name)
     for task_name, pairs in PAIRS.items():
         task = load_task(task_name)
         dev, pool = dev_and_pool(task)
@@ -134,7 +145,7 @@ def measure(name: str) -> list[str]:
         say(f"  chosen on dev: {' | '.join(pairs[order[0]])}: test plain {chosen['plain']:.3f}, calibrated {chosen['calibrated']:.3f}")
         for method in ("prompt", "head-cls", "head-mean"):
             say("  " + few_shot_line(backbone, recorded, task, pool, dev, [pairs[i] for i in order[:2]], method))
-    return lines
+    return say.lines
 
 
 def known(backbone) -> dict:
@@ -165,15 +176,20 @@ def write_card(folder: Path, lines: list[str]) -> None:
     card.write_text("\n".join([before + MARKS[0], "", "```text", *lines, "```", "", MARKS[1] + after]), encoding="utf-8")
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measures a mini on real data from the mirror and writes its card.")
-    parser.add_argument("name", nargs="?", default="mini-bert", help="a packaged name or a folder")
-    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths instead, on dev")
+def command(role: str, measured: Callable[[str], list[str]], known: Callable[[hub.Backbone], dict]) -> None:
+    """The command line of the three evaluations: measures a mini and writes its card, or with --tenths its tenths.json."""
+    parser = argparse.ArgumentParser(description="Measures a mini on data that its training has not seen, and writes its card.")
+    parser.add_argument("name", help="a packaged name or a folder")
+    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths instead")
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     os.environ["PROMPTTUNE_RECORD"] = "1"
     torch.set_num_threads(1)
     if arguments.tenths:
-        tenths("masked_lm", arguments.tenths, arguments.name, known)
+        tenths(role, arguments.tenths, arguments.name, known)
     else:
-        write_card(Path(hub.resolve(arguments.name).location), measure(arguments.name))
+        write_card(Path(hub.resolve(arguments.name).location), measured(arguments.name))
+
+
+if __name__ == "__main__":
+    command("masked_lm", measure, known)

@@ -5,24 +5,19 @@ weight changes, and nothing is chosen, so there is no dev set. Prints the lines,
 the weights (resumable) and writes the lines into the model's card.
 """
 
-import argparse
-import os
 import random
 import re
 from functools import partial
-from pathlib import Path
 
 import torch
-from transformers import logging
 
 from pretraining import corpora
 from pretraining.documents import NUMBER_RULES, computed, spare, spared, word_pairs
-from pretraining.evaluate import tenths, write_card
+from pretraining.evaluate import command, opened
 from pretraining.next_token import label_words
-from prompttune_utils import arithmetic, hub
+from prompttune_utils import arithmetic
 from prompttune_utils.data import load_task
 from prompttune_utils.evaluation import show
-from prompttune_utils.results import Recorded
 
 SEEDS = range(5)
 SHOTS = [0, 1, 2, 4, 8, 16]
@@ -189,28 +184,20 @@ def perplexity(backbone, texts: list[str]) -> float:
     return float(torch.tensor(total / count).exp())
 
 
-def measure(name: str, quick: bool = False) -> list[str]:
-    """The lines of the card; what is recorded for these weights is not run again. `quick`: one seed, a few points."""
-    backbone = hub.load("causal_lm", name=name, verbose=False)
-    recorded = Recorded("evaluation", hub.weights_hash(backbone.model), Path(backbone.place.location))
-    lines, seeds = [], SEEDS[:1] if quick else SEEDS
-
-    def say(line: str) -> None:
-        lines.append(line)
-        print(line, flush=True)
+def measure(name: str) -> list[str]:
+    """The lines of the card; what is recorded for these weights is not run again."""
+    backbone, recorded, say = opened("causal_lm", name)
 
     def values(run, **settings) -> list[float]:
-        return [recorded.get(settings | {"what": run.__name__, "seed": s}, partial(run, backbone, *settings.values(), s)) for s in seeds]
+        return [recorded.get(settings | {"what": run.__name__, "seed": s}, partial(run, backbone, *settings.values(), s)) for s in SEEDS]
 
-    say(f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters")
-    shots = [0, 4, 16] if quick else SHOTS
-    say(f"in-context learning, exact match on held-out pairs after {', '.join(map(str, shots))} demonstrations")
+    say(f"in-context learning, exact match on held-out pairs after {', '.join(map(str, SHOTS))} demonstrations")
     kinds = {"stated in another form, in no list of the rule": STATED, "nowhere in training": UNSEEN, "arbitrary labels, 4 groups": ARBITRARY}
-    table = {rule: [values(in_context, rule=rule, shots=n) for n in shots] for rule in [*STATED, *UNSEEN, *ARBITRARY]}
+    table = {rule: [values(in_context, rule=rule, shots=n) for n in SHOTS] for rule in [*STATED, *UNSEEN, *ARBITRARY]}
     for title, rules in [*kinds.items(), ("all rules", list(table))]:
         for rule in rules if title in kinds else []:
             say(f"  {rule:22} " + "  ".join(f"{sum(v) / len(v):.3f}" for v in table[rule]))
-        means = [[sum(table[rule][k][s] for rule in rules) / len(rules) for s in range(len(seeds))] for k in range(len(shots))]
+        means = [[sum(table[rule][k][s] for rule in rules) / len(rules) for s in range(len(SEEDS))] for k in range(len(SHOTS))]
         say(f"  mean, {title}: " + "  ".join(show(m) for m in means))
     example = "你好->hello, 再见->goodbye, 购买->purchase, 销售->"
     say(f"  {example} {generate(backbone, [example], 4)[0].partition(',')[0]}")
@@ -218,8 +205,6 @@ def measure(name: str, quick: bool = False) -> list[str]:
         for steps in (2, 3):
             row = {way: values(word_problems, language=language, steps=steps, way=way) for way in ("few-direct", "few-steps", "zero-direct", "zero-steps")}
             say(f"word problems {language}, {steps} steps: " + ", ".join(f"{way} {show(v)}" for way, v in row.items()))
-    if quick:
-        return lines
     say("instruction-induction (real tasks), exact match at 0 and 8 demonstrations")
     for folder in sorted(path.parent for path in (corpora.mirror() / INDUCTION).glob("*/train.jsonl.gz")):
         zero, eight = (values(induction, task=folder.name, shots=n) for n in (0, 8))
@@ -227,7 +212,7 @@ def measure(name: str, quick: bool = False) -> list[str]:
     for name_, column in (("reviews-en", "text"), ("reviews-zh", "text"), ("news-en", "text")):
         texts = [row[column] for row in load_task(name_).test]
         say(f"perplexity per token on {name_} (own text, not trained on): {recorded.get({'perplexity': name_}, partial(perplexity, backbone, texts)):.1f}")
-    return lines
+    return say.lines
 
 
 def known(backbone) -> dict:
@@ -238,17 +223,4 @@ def known(backbone) -> dict:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measures a causal mini and writes its card.")
-    parser.add_argument("name", help="a packaged name or a folder")
-    parser.add_argument("--quick", action="store_true", help="one seed, a few points, no card")
-    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths instead")
-    arguments = parser.parse_args()
-    logging.set_verbosity_error()
-    os.environ["PROMPTTUNE_RECORD"] = "1"
-    torch.set_num_threads(1)
-    if arguments.tenths:
-        tenths("causal_lm", arguments.tenths, arguments.name, known)
-    elif arguments.quick:
-        measure(arguments.name, quick=True)
-    else:
-        write_card(Path(hub.resolve(arguments.name).location), measure(arguments.name))
+    command("causal_lm", measure, known)

@@ -5,24 +5,18 @@ fine-tuning. The learning rate of the prompt is chosen on dev rows. Prints the l
 beside the weights (resumable) and writes the lines into the model's card.
 """
 
-import argparse
 import copy
-import os
 import random
 from functools import partial
-from pathlib import Path
 
 import sacrebleu
 import torch
-from transformers import logging
 
 from pretraining import corpora
-from pretraining.evaluate import dev_and_pool, tenths, write_card
-from prompttune_utils import hub
+from pretraining.evaluate import command, dev_and_pool, opened
 from prompttune_utils.data import load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows, show
 from prompttune_utils.restaurants import restaurants
-from prompttune_utils.results import Recorded
 from prompttune_utils.scoring import label_scores
 from prompttune_utils.training import fit
 
@@ -143,15 +137,7 @@ def describe(backbone, train: list[dict], test: list[dict], seed: int) -> dict:
 
 def measure(name: str) -> list[str]:
     """The lines of the card; what is recorded for these weights is not run again."""
-    backbone = hub.load("seq2seq_lm", name=name, verbose=False)
-    recorded = Recorded("evaluation", hub.weights_hash(backbone.model), Path(backbone.place.location))
-    lines = []
-
-    def say(line: str) -> None:
-        lines.append(line)
-        print(line, flush=True)
-
-    say(f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters")
+    backbone, recorded, say = opened("seq2seq_lm", name)
     for task_name in ("reviews-en", "reviews-zh", "news-en"):
         rows = load_task(task_name).test
         filled = [recorded.get({"fill": task_name, "seed": s}, partial(fill, backbone, rows, s)) for s in SEEDS]
@@ -176,7 +162,7 @@ def measure(name: str) -> list[str]:
     ):
         value = recorded.get({"describe": title, **DESCRIBE}, partial(describe, backbone, train, test, 0))
         say(f"data to text, {title}: BLEU {value['bleu']:.1f} (all weights tuned, {DESCRIBE['steps']} steps), copying the input {value['copy']:.1f}")
-    return lines
+    return say.lines
 
 
 def known(backbone) -> dict:
@@ -185,14 +171,4 @@ def known(backbone) -> dict:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measures an encoder-decoder mini and writes its card.")
-    parser.add_argument("name", help="a packaged name or a folder")
-    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths instead")
-    arguments = parser.parse_args()
-    logging.set_verbosity_error()
-    os.environ["PROMPTTUNE_RECORD"] = "1"
-    torch.set_num_threads(1)
-    if arguments.tenths:
-        tenths("seq2seq_lm", arguments.tenths, arguments.name, known)
-    else:
-        write_card(Path(hub.resolve(arguments.name).location), measure(arguments.name))
+    command("seq2seq_lm", measure, known)

@@ -1,5 +1,6 @@
 """The training loop of the minis: bf16 where the processor has it, a learning rate laid out on the clock, checkpoints, exact place to resume."""
 
+import argparse
 import json
 import signal
 import time
@@ -11,6 +12,23 @@ import torch
 PEAK = 1e-3
 WARMUP = 0.02  # share of the time
 CHECKPOINT_SECONDS = 120
+
+
+def options(description: str, minutes: float) -> argparse.ArgumentParser:
+    """The options that the commands of all minis share."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--minutes", type=float, default=minutes, help="the whole budget of wall clock, earlier runs included")
+    parser.add_argument("--folder", type=Path, help="where the training is kept")
+    parser.add_argument("--peak", type=float, default=PEAK, help="the highest learning rate")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser
+
+
+def steps_done(folder: Path) -> int:
+    """Steps of earlier runs: they seed what a resumed run reads, so that it does not read the same examples again."""
+    log = folder / "log.json"
+    entries = json.loads(log.read_text()) if log.exists() else []
+    return entries[-1]["step"] if entries else 0
 
 
 def pretrain(
@@ -57,7 +75,7 @@ def pretrain(
         with torch.autocast("cpu" if not torch.cuda.is_available() else "cuda", dtype=torch.bfloat16):
             loss = loss_of(model, batch)
         if not loss.isfinite():  # one such step would spoil the weights, and then the checkpoint
-            raise FloatingPointError(f"The loss is {float(loss)} at step {step + 1}: start again from {state_file} with a lower peak learning rate.")
+            raise FloatingPointError(f"The loss is {loss.item()} at step {step + 1}: start again from {state_file} with a lower peak learning rate.")
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()

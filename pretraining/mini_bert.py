@@ -1,7 +1,5 @@
 """Makes mini-bert: python -m pretraining.mini_bert --minutes 90 (resumes where it was stopped; --minutes is the whole budget)."""
 
-import argparse
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from pretraining import corpora, encoded
 from pretraining import tokenizer as tokenizers_
-from pretraining.loop import PEAK, mean_loss, pretrain
+from pretraining.loop import mean_loss, options, pretrain, steps_done
 from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
 
 WORK = Path("build/pretraining")
@@ -82,13 +80,9 @@ def masked_loss(model: BertForMaskedLM, batch: dict) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--minutes", type=float, default=90)
-    parser.add_argument("--folder", default=str(WORK / "mini-bert"))
+    parser = options("Makes mini-bert.", 90)
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--peak", type=float, default=PEAK)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plain", action="store_true", help="uniform masks, no verdict sentences: the recipe to compare with")
     parser.add_argument("--no-verdict", action="store_true", help="content and opinion masks, but no verdict sentences")
@@ -100,16 +94,15 @@ def main() -> None:
     data = {g: encoded.load(g, tokenizer, held_out, WORK) for g in MIXTURE}
     special = special_ids(tokenizer)
     recipe = Recipe(0, 0, False) if arguments.plain else Recipe(verdict=0) if arguments.no_verdict else Recipe()
-    log = Path(arguments.folder) / "log.json"
-    done = json.loads(log.read_text())[-1]["step"] if log.exists() else 0  # a resumed run must not read the same examples again
-    objective = MaskedLM(data, special, vocabulary, recipe, arguments.seed + done)
+    folder = arguments.folder or WORK / "mini-bert"
+    objective = MaskedLM(data, special, vocabulary, recipe, arguments.seed + steps_done(folder))
     model = new_model(vocabulary, arguments.size, arguments.layers, word_vectors(data, vocabulary, arguments.size))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
     pretrain(
         model,
         lambda _: {k: torch.from_numpy(v.copy()) for k, v in objective.batch().items()},
         masked_loss,
-        Path(arguments.folder),
+        folder,
         arguments.minutes,
         arguments.peak,
     )

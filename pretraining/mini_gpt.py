@@ -1,16 +1,12 @@
 """Makes mini-gpt: python -m pretraining.mini_gpt --minutes 60 (resumes; --minutes is the whole budget). --small makes mini-gpt-s."""
 
-import argparse
-import json
-from pathlib import Path
-
 import numpy as np
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from pretraining import corpora, encoded
 from pretraining.documents import Documents
-from pretraining.loop import PEAK, mean_loss, pretrain
+from pretraining.loop import mean_loss, options, pretrain, steps_done
 from pretraining.mini_bert import WORK, load_tokenizer, word_vectors
 from pretraining.next_token import COPY_UNTIL, MIXTURE, NextToken, label_words, reviews, sentence_pairs, whole_words
 
@@ -69,20 +65,14 @@ def make_objective(seed: int, copy_until: float = COPY_UNTIL) -> NextToken:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Makes mini-gpt or mini-gpt-s.")
-    parser.add_argument("--minutes", type=float, default=60)
+    parser = options("Makes mini-gpt or mini-gpt-s.", 60)
     parser.add_argument("--small", action="store_true", help="make mini-gpt-s")
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--peak", type=float, default=PEAK)
     parser.add_argument("--copy-until", type=float, default=COPY_UNTIL, help="share of the training in which most documents repeat themselves")
-    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     name = "mini-gpt-s" if arguments.small else "mini-gpt"
     folder = arguments.folder or WORK / name
-    log = folder / "log.json"
-    done = json.loads(log.read_text())[-1]["step"] if log.exists() else 0  # a resumed run must not read the same examples again
-    objective = make_objective(done, arguments.copy_until)
+    objective = make_objective(steps_done(folder), arguments.copy_until)
     vocabulary = objective.tokenizer.get_vocab_size()
     vectors = word_vectors(objective.texts, vocabulary, 192)
     model = new_model(name, vocabulary, narrow(vectors, SHAPES[name][0]))

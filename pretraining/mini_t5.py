@@ -1,15 +1,11 @@
 """Makes mini-t5: python -m pretraining.mini_t5 --minutes 40 (resumes; --minutes is the whole budget). --small makes mini-t5-s."""
 
-import argparse
-import json
-from pathlib import Path
-
 import numpy as np
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from pretraining import corpora, encoded
-from pretraining.loop import PEAK, mean_loss, pretrain
+from pretraining.loop import mean_loss, options, pretrain, steps_done
 from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
 from pretraining.mini_bert import WORK, load_tokenizer, special_ids, word_vectors
 from pretraining.mini_gpt import narrow
@@ -62,19 +58,13 @@ def make_objective(seed: int) -> tuple[SpanCorruption, dict[str, encoded.Encoded
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Makes mini-t5 or mini-t5-s.")
-    parser.add_argument("--minutes", type=float, default=40)
+    parser = options("Makes mini-t5 or mini-t5-s.", 40)
     parser.add_argument("--small", action="store_true", help="make mini-t5-s")
-    parser.add_argument("--folder", type=Path)
-    parser.add_argument("--peak", type=float, default=PEAK)
-    parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     name = "mini-t5-s" if arguments.small else "mini-t5"
     folder = arguments.folder or WORK / name
-    log = folder / "log.json"
-    done = json.loads(log.read_text())[-1]["step"] if log.exists() else 0  # a resumed run must not read the same examples again
-    objective, texts, vocabulary = make_objective(done)
+    objective, texts, vocabulary = make_objective(steps_done(folder))
     model = new_model(name, vocabulary, narrow(word_vectors(texts, vocabulary, 192), SHAPES[name][0]))
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
     pretrain(
