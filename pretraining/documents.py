@@ -19,7 +19,6 @@ from prompttune_utils.hub import ASSETS
 
 ARROWS = ["->", "->", "->", "→", "=>", ":", "=", "|", "-"]
 SEPARATORS = ["\n", "\n", "\n", ", ", "; ", "，", " / "]
-LETTERS, DIGITS = "abcdefghijklmnopqrstuvwxyz", "0123456789"
 TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
 UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
 eighteen nineteen""".split()
@@ -319,10 +318,11 @@ class Documents:
                 p = arithmetic.problem(r, language, len(p.operations) - 1)
             document.items.append(p)
             document.pieces.append((f"{ask}{p.question}\n{answer}", False))
-            said = p.answer if language == "en" or r.random() < 0.5 else f"{p.answer}个"
+            said = str(p.answer) if language == "en" or r.random() < 0.5 else f"{p.answer}个"
+            stop = "." if language == "en" else "。"
             if style == "direct":
                 ending = r.choice([" the answer is ", " the answer (arabic numerals) is "]) if language == "en" else "答案是"
-                document.pieces += [(ending, False), (f"{p.answer}{'.' if language == 'en' else '。'}", True), (gap, True)]
+                document.pieces += [(ending, False), (f"{p.answer}{stop}", True), (gap, True)]
                 continue
             if style == "think":
                 document.pieces.append((" let's think step by step." if language == "en" else "让我们一步一步来思考。", False))
@@ -331,7 +331,7 @@ class Documents:
                 ending = " the answer is " if style == "steps" else r.choice([" therefore, the answer is ", " therefore, the answer (arabic numerals) is "])
             else:
                 ending = "答案是" if style == "steps" else "所以答案是"
-            document.pieces += [(steps, True), (f"{ending}{said if language == 'zh' else p.answer}{'.' if language == 'en' else '。'}", True), (gap, True)]
+            document.pieces += [(steps, True), (f"{ending}{said}{stop}", True), (gap, True)]
         return document
 
     def sums(self) -> Document:

@@ -7,7 +7,7 @@ the weights (resumable) and writes the lines into the model's card.
 
 import random
 import re
-from functools import partial
+from functools import cache, partial
 
 import torch
 
@@ -103,7 +103,7 @@ def list_prompt(demonstrations: list[tuple[str, str]], query: str) -> str:
 
 def in_context(backbone, rule: str, shots: int, seed: int) -> float:
     """Exact-match accuracy on held-out pairs after `shots` demonstrations, drawn anew for each query."""
-    known, asked = rule_items(rule, seed, label_words(backbone.tokenizer.backend_tokenizer, test=True))
+    known, asked = rule_items(rule, seed, label_words(backbone.tokenizer.backend_tokenizer, test=True) if rule in ARBITRARY else [])
     asked, r = asked[:QUERIES], random.Random(seed)
     if rule in ARBITRARY:
         starts = [4 * r.randint(0, len(known) // 4 - shots // 4 - 1) for _ in asked]
@@ -153,17 +153,22 @@ def word_problems(backbone, language: str, steps: int, way: str, seed: int, coun
     return sum(number_in(w) == t.answer for w, t in zip(written, tests, strict=True)) / count
 
 
-def induction(backbone, task: str, shots: int, seed: int, count: int = 40) -> float | None:
-    """Exact match on a real task; rows whose pair stands in a training list are left out."""
+@cache
+def induction_pairs(task: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """(train, test) pairs of a real task; test pairs that stand in a training list are left out. Empty where a row is not one input and one output."""
 
     def pair(row: dict) -> tuple[str, str]:
         columns = ("cause", "effect") if "cause" in row else ("input", "output")
         return str(row[columns[0]]), str(row[columns[1]])
 
-    r = random.Random(f"{task} {seed}")
     listed = {pair for pairs in word_pairs("train").values() for pair in pairs}
     train, test = ([pair(row) for row in corpora.read_rows(f"{INDUCTION}/{task}", split) if "input" in row or "cause" in row] for split in ("train", "test"))
-    test = [(a, b) for a, b in test if (a.lower(), b.lower()) not in listed]
+    return train, [(a, b) for a, b in test if (a.lower(), b.lower()) not in listed]
+
+
+def induction(backbone, task: str, shots: int, seed: int, count: int = 40) -> float | None:
+    """Exact match on a real task; None where it has no pairs."""
+    r, (train, test) = random.Random(f"{task} {seed}"), induction_pairs(task)
     if not test:
         return None
     test = r.sample(test, min(count, len(test)))
@@ -209,8 +214,8 @@ def measure(name: str) -> list[str]:
     for folder in sorted(path.parent for path in (corpora.mirror() / INDUCTION).glob("*/train.jsonl.gz")):
         zero, eight = (values(induction, task=folder.name, shots=n) for n in (0, 8))
         say(f"  {folder.name:28} " + ("not a task of single inputs and outputs" if None in zero else f"{show(zero)}  {show(eight)}"))
-    for name_, column in (("reviews-en", "text"), ("reviews-zh", "text"), ("news-en", "text")):
-        texts = [row[column] for row in load_task(name_).test]
+    for name_ in ("reviews-en", "reviews-zh", "news-en"):
+        texts = [row["text"] for row in load_task(name_).test]
         say(f"perplexity per token on {name_} (own text, not trained on): {recorded.get({'perplexity': name_}, partial(perplexity, backbone, texts)):.1f}")
     return say.lines
 

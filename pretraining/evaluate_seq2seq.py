@@ -102,9 +102,14 @@ def write(backbone, texts: list[str], batch_size: int = 50) -> list[str]:
     return out
 
 
+def respaced(backbone, text: str) -> str:
+    """A text as the tokenizer writes it."""
+    return backbone.tokenizer.decode(backbone.tokenizer(text, add_special_tokens=False).input_ids)
+
+
 def bleu(backbone, outputs: list[str], references: list[list[str]]) -> float:
     """sacreBLEU, lower-cased as the minis write; the references pass through the tokenizer, so that both are spaced alike."""
-    spaced = [[backbone.tokenizer.decode(backbone.tokenizer(text, add_special_tokens=False).input_ids) for text in said] for said in references]
+    spaced = [[respaced(backbone, text) for text in said] for said in references]
     most = max(map(len, spaced))
     streams = [[said[min(k, len(said) - 1)] for said in spaced] for k in range(most)]
     return sacrebleu.corpus_bleu([text.lower() for text in outputs], streams, lowercase=True).score
@@ -131,7 +136,7 @@ def describe(backbone, train: list[dict], test: list[dict], seed: int) -> dict:
     fit(copied.model, pairs, loss, seed=seed, **DESCRIBE)
     references = [row["references"] for row in test]
     texts = [row["text"] for row in test]
-    same = [copied.tokenizer.decode(copied.tokenizer(text, add_special_tokens=False).input_ids) for text in texts]
+    same = [respaced(copied, text) for text in texts]
     return {"bleu": bleu(copied, write(copied, texts), references), "copy": bleu(copied, same, references)}
 
 

@@ -14,6 +14,13 @@ WARMUP = 0.02  # share of the time
 CHECKPOINT_SECONDS = 120
 
 
+def train(model: torch.nn.Module, batch: Callable[[float], dict], loss_of: Callable, folder: Path, arguments: argparse.Namespace) -> None:
+    """`pretrain` by the options of a command; `batch` gives numpy arrays."""
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
+    draw = lambda share: {k: torch.from_numpy(v.copy()) for k, v in batch(share).items()}  # noqa: E731
+    pretrain(model, draw, loss_of, folder, arguments.minutes, arguments.peak)
+
+
 def options(description: str, minutes: float) -> argparse.ArgumentParser:
     """The options that the commands of all minis share."""
     parser = argparse.ArgumentParser(description=description)
@@ -97,6 +104,15 @@ def pretrain(
     _save(state_file, model, optimizer, step, tokens, spent, log)
     signal.signal(signal.SIGTERM, before)
     return log
+
+
+def asked_rows(hidden: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of vectors (..., d) and labels (...) those that the loss asks for, (n, d) and (n,); n is filled up to a multiple of 64 with ignored ones."""
+    hidden, labels = hidden.flatten(0, 1), labels.flatten()
+    where = torch.nonzero(labels >= 0).squeeze(1)
+    if len(where) % 64 and len(where) < len(labels):
+        where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
+    return hidden[where], labels[where]
 
 
 def mean_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pretraining.batches import padded, sorted_batches
 from pretraining.encoded import Encoded
 
 # share of the examples drawn from each group
@@ -16,7 +17,6 @@ MIXTURE = {"en_reviews": 0.40, "zh_reviews": 0.38, "en_other": 0.11, "zh_other":
 # (longest example in tokens, share of the examples)
 LENGTHS = [(32, 0.5), (64, 0.3), (128, 0.2)]
 MASKED = 0.15
-BATCH_TOKENS = 2048  # small batches: the loss leaves its first plateau after a number of steps, not of tokens
 DRAWN = 1024  # examples drawn at once and sorted by length, so that little is padding
 
 
@@ -112,18 +112,14 @@ class MaskedLM:
             r = self.random
             lengths = r.choice([n for n, _ in LENGTHS], size=DRAWN, p=[share for _, share in LENGTHS])
             groups = r.choice(list(MIXTURE), size=DRAWN, p=list(MIXTURE.values()))
-            rows = sorted((self.example(g, int(n)) for g, n in zip(groups, lengths)), key=lambda row: len(row[0]))
-            while rows:
-                count = BATCH_TOKENS // (-(-len(rows[-1][0]) // 16) * 16)
-                self.waiting.append(rows[-count:])
-                del rows[-count:]
+            self.waiting += sorted_batches([self.example(g, int(n)) for g, n in zip(groups, lengths)])
             r.shuffle(self.waiting)
         return self.collate(self.waiting.pop())
 
     def collate(self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
         """Pads the rows and hides what is to be guessed: 85 % become [MASK], 5 % a random word, 10 % stay."""
         r, special = self.random, self.special
-        shape = (len(rows), -(-max(len(ids) for ids, _, _ in rows) // 16) * 16)  # few different shapes: a CPU prepares its kernels for each
+        shape = (len(rows), padded(rows))
         ids, types, mask, labels = np.full(shape, special["[PAD]"]), np.zeros(shape, int), np.zeros(shape, int), np.full(shape, -100)
         for i, (row, kind, hide) in enumerate(rows):
             n, row, chance = len(row), row.astype(int), r.random(len(row))

@@ -10,7 +10,7 @@ from transformers import BertConfig, BertForMaskedLM
 
 from pretraining import corpora, encoded
 from pretraining import tokenizer as tokenizers_
-from pretraining.loop import mean_loss, options, pretrain, steps_done
+from pretraining.loop import asked_rows, mean_loss, options, steps_done, train
 from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
 
 WORK = Path("build/pretraining")
@@ -20,6 +20,13 @@ def load_tokenizer(held_out: set[str]) -> Tokenizer:
     """The shared tokenizer, trained when it is not there yet."""
     path = WORK / "tokenizer.json"
     return Tokenizer.from_file(str(path)) if path.exists() else tokenizers_.train(path, held_out)
+
+
+def load_texts() -> tuple[Tokenizer, dict[str, encoded.Encoded], set[str]]:
+    """The tokenizer, the encoded texts of every group, and the keys of what was left out of them."""
+    held_out = corpora.held_out_keys()
+    tokenizer = load_tokenizer(held_out)
+    return tokenizer, {group: encoded.load(group, tokenizer, held_out, WORK) for group in MIXTURE}, held_out
 
 
 def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
@@ -70,13 +77,9 @@ def new_model(vocabulary: int, size: int = 192, layers: int = 4, vectors: np.nda
 
 def masked_loss(model: BertForMaskedLM, batch: dict) -> torch.Tensor:
     """Cross-entropy at the hidden places; the output layer sees only those rows."""
-    labels = batch["labels"].flatten()
-    where = torch.nonzero(labels >= 0).squeeze(1)
-    if len(where) % 64:  # few different shapes here too: fill up with a place that is not asked
-        where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
     hidden = model.bert(**{k: v for k, v in batch.items() if k != "labels"}).last_hidden_state
-    scores = model.cls(hidden.flatten(0, 1)[where])
-    return mean_loss(scores, labels[where])
+    rows, labels = asked_rows(hidden, batch["labels"])
+    return mean_loss(model.cls(rows), labels)
 
 
 def main() -> None:
@@ -88,24 +91,14 @@ def main() -> None:
     parser.add_argument("--no-verdict", action="store_true", help="content and opinion masks, but no verdict sentences")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    held_out = corpora.held_out_keys()
-    tokenizer = load_tokenizer(held_out)
+    tokenizer, data, _ = load_texts()
     vocabulary = tokenizer.get_vocab_size()
-    data = {g: encoded.load(g, tokenizer, held_out, WORK) for g in MIXTURE}
     special = special_ids(tokenizer)
     recipe = Recipe(0, 0, False) if arguments.plain else Recipe(verdict=0) if arguments.no_verdict else Recipe()
     folder = arguments.folder or WORK / "mini-bert"
     objective = MaskedLM(data, special, vocabulary, recipe, arguments.seed + steps_done(folder))
     model = new_model(vocabulary, arguments.size, arguments.layers, word_vectors(data, vocabulary, arguments.size))
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
-    pretrain(
-        model,
-        lambda _: {k: torch.from_numpy(v.copy()) for k, v in objective.batch().items()},
-        masked_loss,
-        folder,
-        arguments.minutes,
-        arguments.peak,
-    )
+    train(model, lambda _: objective.batch(), masked_loss, folder, arguments)
 
 
 if __name__ == "__main__":

@@ -4,11 +4,10 @@ import numpy as np
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-from pretraining import corpora, encoded
 from pretraining.documents import Documents
-from pretraining.loop import mean_loss, options, pretrain, steps_done
-from pretraining.mini_bert import WORK, load_tokenizer, word_vectors
-from pretraining.next_token import COPY_UNTIL, MIXTURE, NextToken, label_words, reviews, sentence_pairs, whole_words
+from pretraining.loop import asked_rows, mean_loss, options, steps_done, train
+from pretraining.mini_bert import WORK, load_texts, word_vectors
+from pretraining.next_token import COPY_UNTIL, NextToken, label_words, reviews, sentence_pairs, whole_words
 
 SHAPES = {"mini-gpt": (192, 6, 6), "mini-gpt-s": (80, 3, 5)}  # width, layers, heads
 
@@ -39,27 +38,16 @@ def narrow(vectors: np.ndarray, width: int) -> np.ndarray:
     return (turned * vectors.std() / turned.std()).astype(np.float32)
 
 
-def asked_rows(hidden: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The vectors (n, d) whose next token the loss asks for, and those tokens (n,); n is filled up to a multiple of 64 with ignored ones."""
-    hidden, labels = hidden[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
-    where = torch.nonzero(labels >= 0).squeeze(1)
-    if len(where) % 64 and len(where) < len(labels):
-        where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
-    return hidden[where], labels[where]
-
-
 def next_token_loss(model: GPTNeoXForCausalLM, batch: dict) -> torch.Tensor:
     """Cross-entropy at the asked places. Padding stands on the right, so the causal mask already hides it."""
     hidden = model.gpt_neox(input_ids=batch["input_ids"], use_cache=False).last_hidden_state
-    rows, labels = asked_rows(hidden, batch["labels"])
+    rows, labels = asked_rows(hidden[:, :-1], batch["labels"][:, 1:])
     return mean_loss(model.get_output_embeddings()(rows), labels)
 
 
 def make_objective(seed: int, copy_until: float = COPY_UNTIL) -> NextToken:
     """The mixture of mini-gpt over the mirror's text."""
-    held_out = corpora.held_out_keys()
-    tokenizer = load_tokenizer(held_out)
-    texts = {group: encoded.load(group, tokenizer, held_out, WORK) for group in MIXTURE}
+    tokenizer, texts, held_out = load_texts()
     documents = Documents(reviews(held_out), sentence_pairs(), label_words(tokenizer), whole_words(tokenizer), seed)
     return NextToken(texts, documents, tokenizer, seed, copy_until)
 
@@ -76,15 +64,7 @@ def main() -> None:
     vocabulary = objective.tokenizer.get_vocab_size()
     vectors = word_vectors(objective.texts, vocabulary, 192)
     model = new_model(name, vocabulary, narrow(vectors, SHAPES[name][0]))
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
-    pretrain(
-        model,
-        lambda share: {k: torch.from_numpy(v) for k, v in objective.batch(share).items()},
-        next_token_loss,
-        folder,
-        arguments.minutes,
-        arguments.peak,
-    )
+    train(model, objective.batch, next_token_loss, folder, arguments)
 
 
 if __name__ == "__main__":

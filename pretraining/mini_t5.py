@@ -4,10 +4,10 @@ import numpy as np
 import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
-from pretraining import corpora, encoded
-from pretraining.loop import mean_loss, options, pretrain, steps_done
-from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
-from pretraining.mini_bert import WORK, load_tokenizer, special_ids, word_vectors
+from pretraining import encoded
+from pretraining.loop import asked_rows, mean_loss, options, steps_done, train
+from pretraining.masked_lm import MaskedLM, Recipe
+from pretraining.mini_bert import WORK, load_texts, special_ids, word_vectors
 from pretraining.mini_gpt import narrow
 from pretraining.span_corruption import SpanCorruption
 from pretraining.tokenizer import SENTINELS
@@ -38,20 +38,14 @@ def seq2seq_loss(model: T5ForConditionalGeneration, batch: dict) -> torch.Tensor
         encoder_hidden_states=model.encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state,
         encoder_attention_mask=batch["attention_mask"],
         use_cache=False,
-    ).last_hidden_state.flatten(0, 1)
-    labels = batch["labels"].flatten()
-    where = torch.nonzero(labels >= 0).squeeze(1)
-    if len(where) % 64 and len(where) < len(labels):
-        where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
-    scores = model.lm_head(states[where] * model.config.d_model**-0.5)
-    return mean_loss(scores, labels[where])
+    ).last_hidden_state
+    rows, labels = asked_rows(states, batch["labels"])
+    return mean_loss(model.lm_head(rows * model.config.d_model**-0.5), labels)
 
 
 def make_objective(seed: int) -> tuple[SpanCorruption, dict[str, encoded.Encoded], int]:
     """The objective over the mirror's text, the texts, and the size of the vocabulary."""
-    held_out = corpora.held_out_keys()
-    tokenizer = load_tokenizer(held_out)
-    texts = {group: encoded.load(group, tokenizer, held_out, WORK) for group in MIXTURE}
+    tokenizer, texts, _ = load_texts()
     words = MaskedLM(texts, special_ids(tokenizer), tokenizer.get_vocab_size(), Recipe(), seed)
     sentinels = [tokenizer.token_to_id(s) for s in SENTINELS]
     return SpanCorruption(texts, words, sentinels, tokenizer.token_to_id("</s>"), tokenizer.token_to_id("[PAD]"), seed), texts, tokenizer.get_vocab_size()
@@ -66,15 +60,7 @@ def main() -> None:
     folder = arguments.folder or WORK / name
     objective, texts, vocabulary = make_objective(steps_done(folder))
     model = new_model(name, vocabulary, narrow(word_vectors(texts, vocabulary, 192), SHAPES[name][0]))
-    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, vocabulary {vocabulary:,}", flush=True)
-    pretrain(
-        model,
-        lambda share: {k: torch.from_numpy(v) for k, v in objective.batch(share).items()},
-        seq2seq_loss,
-        folder,
-        arguments.minutes,
-        arguments.peak,
-    )
+    train(model, objective.batch, seq2seq_loss, folder, arguments)
 
 
 if __name__ == "__main__":

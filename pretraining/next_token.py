@@ -6,6 +6,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pretraining import corpora
+from pretraining.batches import padded, sorted_batches
 from pretraining.documents import Document, Documents, spare
 from pretraining.encoded import Encoded
 
@@ -13,7 +14,6 @@ REAL = 0.40  # share of real text, by tokens
 MIXTURE = {"en_reviews": 0.25, "zh_reviews": 0.20, "en_other": 0.35, "zh_other": 0.20}  # of the real text, by examples
 LENGTHS = [64, 128, 256]  # windows of real text, in tokens
 LONGEST = 512  # generated documents are cut there
-BATCH_TOKENS = 2048
 DRAWN = 512  # examples drawn at once and sorted by length
 # share of the places that the loss looks at: the output layer is the dearest part of a small model
 ASKED_REAL, ASKED_GIVEN = 0.5, 0.15
@@ -82,9 +82,7 @@ class NextToken:
         """A window of real text that starts with a sentence: ids, asked (bool)."""
         r = self.random
         c = self.texts[r.choice(list(MIXTURE), p=list(MIXTURE.values()))]
-        first = int(np.searchsorted(c.sentence, r.integers(len(c.tokens)), side="right")) - 1
-        document = int(np.searchsorted(c.document, first, side="right"))
-        a, end = int(c.sentence[first]), int(c.sentence[c.document[document]])
+        a, end = c.around(r.integers(len(c.tokens)))
         b = min(end, a + int(r.choice(LENGTHS)) - 2)
         ids = np.concatenate([[self.start], c.tokens[a:b], [self.end] if b == end else []]).astype(int)
         asked = r.random(len(ids)) < ASKED_REAL
@@ -114,17 +112,13 @@ class NextToken:
     def batch(self, done: float) -> dict[str, np.ndarray]:
         """A batch of what is due when the share `done` of the training lies behind."""
         if not self.waiting:
-            rows = sorted((self.row(done) for _ in range(DRAWN)), key=lambda row: len(row[0]))
-            while rows:
-                count = max(1, BATCH_TOKENS // (-(-len(rows[-1][0]) // 16) * 16))
-                self.waiting.append(rows[-count:])
-                del rows[-count:]
+            self.waiting += sorted_batches([self.row(done) for _ in range(DRAWN)])
             self.random.shuffle(self.waiting)
         return self.collate(self.waiting.pop())
 
     def collate(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
         """Pads on the right."""
-        shape = (len(rows), -(-max(len(ids) for ids, _ in rows) // 16) * 16)
+        shape = (len(rows), padded(rows))
         ids, mask, labels = np.full(shape, self.pad), np.zeros(shape, int), np.full(shape, -100)
         for i, (row, asked) in enumerate(rows):
             ids[i, : len(row)], mask[i, : len(row)] = row, 1

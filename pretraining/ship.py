@@ -6,6 +6,7 @@ python -m pretraining.ship build/pretraining/word2vec-64.npy mini-word2vec
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -32,50 +33,43 @@ def milestones(folder: Path) -> list[tuple[Path, int]]:
     return [(file, torch.load(file, weights_only=True)["tokens"]) for file in [*files, folder / "state.pt"]]
 
 
-def ship_bert(state_file: Path, target: Path) -> None:
-    """Writes config.json, model.safetensors (fp16) and the tokenizer of mini-bert."""
-    state = read_state(state_file)
+def bert(state: dict[str, torch.Tensor]) -> tuple[torch.nn.Module, PreTrainedTokenizerFast]:
+    """mini-bert of the shape of the weights, and its tokenizer."""
     vocabulary, size = state["bert.embeddings.word_embeddings.weight"].shape
     layers = len({k.split(".")[3] for k in state if k.startswith("bert.encoder.layer")})
-    model = mini_bert.new_model(vocabulary, size, layers)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=for_bert(Tokenizer.from_file(str(WORK / "tokenizer.json"))),
-        model_max_length=128,
-        pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
-        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
-    )  # fmt: skip
-    _write(model, state, tokenizer, target)
+    names = {"cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]", "model_input_names": ["input_ids", "token_type_ids", "attention_mask"]}
+    return mini_bert.new_model(vocabulary, size, layers), _tokenizer(for_bert, 128, **names)
 
 
-def ship_gpt(state_file: Path, target: Path) -> None:
-    """Writes config.json, model.safetensors (fp16) and the tokenizer of mini-gpt or mini-gpt-s, whichever has the width of the weights."""
-    state = read_state(state_file)
+def gpt(state: dict[str, torch.Tensor]) -> tuple[torch.nn.Module, PreTrainedTokenizerFast]:
+    """mini-gpt or mini-gpt-s, whichever has the width of the weights, and its tokenizer."""
     vocabulary, width = state["gpt_neox.embed_in.weight"].shape
-    name = next(name for name, shape in mini_gpt.SHAPES.items() if shape[0] == width)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=for_gpt(Tokenizer.from_file(str(WORK / "tokenizer.json"))),
-        model_max_length=512, padding_side="left",
-        pad_token="[PAD]", unk_token="[UNK]", bos_token="<s>", eos_token="</s>",
-        model_input_names=["input_ids", "attention_mask"],
-    )  # fmt: skip
-    _write(mini_gpt.new_model(name, vocabulary), state, tokenizer, target)
+    return mini_gpt.new_model(_name(mini_gpt.SHAPES, width), vocabulary), _tokenizer(for_gpt, 512, padding_side="left", bos_token="<s>", eos_token="</s>")
 
 
-def ship_t5(state_file: Path, target: Path) -> None:
-    """Writes config.json, model.safetensors (fp16) and the tokenizer of mini-t5 or mini-t5-s, whichever has the width of the weights."""
-    state = read_state(state_file)
+def t5(state: dict[str, torch.Tensor]) -> tuple[torch.nn.Module, PreTrainedTokenizerFast]:
+    """mini-t5 or mini-t5-s, whichever has the width of the weights, and its tokenizer."""
     vocabulary, width = state["shared.weight"].shape
-    name = next(name for name, shape in mini_t5.SHAPES.items() if shape[0] == width)
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=for_t5(Tokenizer.from_file(str(WORK / "tokenizer.json"))),
-        model_max_length=256,
-        pad_token="[PAD]", unk_token="[UNK]", eos_token="</s>", extra_special_tokens=SENTINELS,
-        model_input_names=["input_ids", "attention_mask"],
-    )  # fmt: skip
-    _write(mini_t5.new_model(name, vocabulary), state, tokenizer, target)
+    return mini_t5.new_model(_name(mini_t5.SHAPES, width), vocabulary), _tokenizer(for_t5, 256, eos_token="</s>", extra_special_tokens=SENTINELS)
 
 
-def _write(model, state: dict[str, torch.Tensor], tokenizer: PreTrainedTokenizerFast, target: Path) -> None:
+# a weight that only this kind of model has -> model and tokenizer for such weights
+KINDS = {"bert.embeddings.word_embeddings.weight": bert, "gpt_neox.embed_in.weight": gpt, "shared.weight": t5}
+
+
+def _name(shapes: dict[str, tuple], width: int) -> str:
+    return next(name for name, shape in shapes.items() if shape[0] == width)
+
+
+def _tokenizer(prepared: Callable[[Tokenizer], Tokenizer], longest: int, **options) -> PreTrainedTokenizerFast:
+    options = {"model_input_names": ["input_ids", "attention_mask"]} | options
+    tokenizer = prepared(Tokenizer.from_file(str(WORK / "tokenizer.json")))
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=longest, pad_token="[PAD]", unk_token="[UNK]", **options)
+
+
+def ship_model(state: dict[str, torch.Tensor], target: Path) -> None:
+    """Writes config.json, model.safetensors (fp16) and the tokenizer."""
+    model, tokenizer = next(make for weight, make in KINDS.items() if weight in state)(state)
     model.load_state_dict(state)
     model.half().save_pretrained(target)
     tokenizer.save_pretrained(target)
@@ -99,9 +93,8 @@ def ship(source: Path, target: Path) -> None:
     """Ships what `source` holds."""
     if source.suffix == ".npy":
         ship_vectors(source, target)
-        return
-    state = read_state(source)
-    (ship_gpt if "gpt_neox.embed_in.weight" in state else ship_t5 if "shared.weight" in state else ship_bert)(source, target)
+    else:
+        ship_model(read_state(source), target)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """The two objectives of mini-t5: span corruption, and in the last tenth of the steps prefix-LM (Raffel et al. 2020; Lester et al. 2021)."""
 
-from collections.abc import Callable
-
 import numpy as np
 
+from pretraining.batches import padded, sorted_batches
 from pretraining.encoded import Encoded
 from pretraining.masked_lm import MIXTURE, MaskedLM
 
@@ -11,7 +10,6 @@ PREFIX_LM = 0.1  # share of the steps, at the end: without it a frozen model ans
 WORDS = 0.6  # share of the span-corruption examples that hide what the masked-LM recipe hides: mostly single content and opinion words
 RATE, SPAN = 0.15, 3  # of the other examples: share of hidden tokens, mean length of a span
 LENGTHS = [(32, 0.4), (64, 0.35), (128, 0.25)]
-BATCH_TOKENS = 2048  # of encoder and decoder together
 DRAWN = 512
 
 
@@ -32,11 +30,8 @@ class SpanCorruption:
         """A piece of a document that starts with a sentence."""
         r = self.random
         c = self.texts[r.choice(list(MIXTURE), p=list(MIXTURE.values()))]
-        first = int(np.searchsorted(c.sentence, r.integers(len(c.tokens)), side="right")) - 1
-        document = int(np.searchsorted(c.document, first, side="right"))
-        a = int(c.sentence[first])
-        b = min(int(c.sentence[c.document[document]]), a + self.length())
-        return c.tokens[a:b].astype(int)
+        a, end = c.around(r.integers(len(c.tokens)))
+        return c.tokens[a : min(end, a + self.length())].astype(int)
 
     def length(self) -> int:
         return int(self.random.choice([n for n, _ in LENGTHS], p=[share for _, share in LENGTHS]))
@@ -91,30 +86,14 @@ class SpanCorruption:
         kind = "prefix" if done >= 1 - PREFIX_LM else "spans"
         waiting, draw = self.waiting[kind], {"prefix": self.prefix, "spans": self.spans}[kind]
         if not waiting:
-            waiting += sorted_batches([draw() for _ in range(DRAWN)])
+            waiting += sorted_batches([draw() for _ in range(DRAWN)], parts=(0, 1))  # encoder and decoder
             self.random.shuffle(waiting)
         return self.collate(waiting.pop())
 
     def collate(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
-        """Pads on the right; few different shapes, since a CPU prepares its kernels for each."""
+        """Pads on the right."""
         source = np.full((len(rows), padded(rows, 0)), self.pad)
         mask, labels = np.zeros_like(source), np.full((len(rows), padded(rows, 1)), -100)
         for i, (ids, target) in enumerate(rows):
             source[i, : len(ids)], mask[i, : len(ids)], labels[i, : len(target)] = ids, 1, target
         return {"input_ids": source, "attention_mask": mask, "labels": labels}
-
-
-def padded(rows: list[tuple[np.ndarray, np.ndarray]], part: int, step: int = 16) -> int:
-    """The longest row's length, rounded up."""
-    return -(-max(len(row[part]) for row in rows) // step) * step
-
-
-def sorted_batches(rows: list[tuple[np.ndarray, np.ndarray]], size: Callable = lambda row: len(row[0]) + len(row[1])) -> list[list]:
-    """Rows of like length together, BATCH_TOKENS a batch."""
-    rows, batches = sorted(rows, key=size), []
-    while rows:
-        cost = padded(rows[-1:], 0) + padded(rows[-1:], 1)
-        count = max(1, BATCH_TOKENS // cost)
-        batches.append(rows[-count:])
-        del rows[-count:]
-    return batches

@@ -104,6 +104,10 @@ def problems(count: int, language: str, steps: int, seed: int, test: bool = True
     return list(found.values())
 
 
+def _result(kind: str, value: int, n: int) -> int:
+    return {"+": value + n, "-": value - n, "/": value // n}.get(kind, value * n)
+
+
 def _chain(r: random.Random, steps: int) -> tuple[tuple, int | None]:
     """A chain and its value; the value is None when a number leaves 1 to LARGEST."""
     boxes = r.random() < 0.25
@@ -115,7 +119,7 @@ def _chain(r: random.Random, steps: int) -> tuple[tuple, int | None]:
         n = r.randint(2, 9 if kind in ("each", "*", "/") else 30)
         if kind == "/" and value % n:
             return (), None
-        value = {"+": value + n, "-": value - n, "/": value // n}.get(kind, value * n)
+        value = _result(kind, value, n)
         if not 1 <= value <= LARGEST:
             return (), None
         chain.append((kind, n))
@@ -132,12 +136,12 @@ def _tell(r: random.Random, language: str, operations: tuple, answer: int) -> Pr
         steps.append(solved.format(**words))
     for kind, n in operations[1:]:
         told, solved = r.choice(_EVENTS[language][kind])
-        result = {"+": value + n, "-": value - n, "/": value // n}.get(kind, value * n)
+        result = _result(kind, value, n)
         sign = "*" if kind == "each" else kind
         equation = f"{value} {sign} {n} = {result}"
         story.append(told.format(n=n, **words))
         steps.append(f"{solved.format(n=n, **words)} {equation}." if language == "en" else f"{solved.format(n=n, **words)}{equation.replace(' ', '')}。")
         value = result
-    last = operations[-1][0]
-    story.append(_ASK[language][last if last in "*/" or last == "each" else ""].format(**words))
+    asks = _ASK[language]
+    story.append(asks.get(operations[-1][0], asks[""]).format(**words))
     return Problem((" " if language == "en" else "").join(story), tuple(steps), answer, language, operations)

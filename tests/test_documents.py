@@ -14,11 +14,11 @@ from test_pretraining import corpus
 from tokenizers import Tokenizer
 
 from pretraining import documents
+from pretraining.batches import BATCH_TOKENS
 from pretraining.documents import NUMBER_RULES, Document, Documents, layout, number_word, number_zh, read_asset, readable, spare, word_pairs
 from pretraining.next_token import (
     ASKED_GIVEN,
     ASKED_REAL,
-    BATCH_TOKENS,
     COPIES,
     COPY_UNTIL,
     LENGTHS,

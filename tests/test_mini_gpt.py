@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from pretraining import evaluate_causal as measured
-from pretraining.mini_gpt import SHAPES, asked_rows, narrow, new_model, next_token_loss
+from pretraining.loop import asked_rows
+from pretraining.mini_gpt import SHAPES, narrow, new_model, next_token_loss
 from prompttune_utils import arithmetic, hub
 
 EXAMPLE = "你好->hello, 再见->goodbye, 购买->purchase, 销售->"
@@ -138,7 +139,7 @@ def test_the_loss_is_the_one_of_transformers(name):
 def test_asked_rows_are_filled_up_with_ignored_ones():
     hidden, labels = torch.randn(2, 10, 4), torch.full((2, 10), -100)
     labels[0, 3], labels[1, 9] = 5, 6
-    rows, asked = asked_rows(hidden, labels)
+    rows, asked = asked_rows(hidden[:, :-1], labels[:, 1:])
     assert len(rows) == 64 and asked[:2].tolist() == [5, 6] and (asked[2:] == -100).all()
     assert torch.equal(rows[0], hidden[0, 2]) and torch.equal(rows[1], hidden[1, 8])
 
