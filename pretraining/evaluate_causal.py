@@ -18,6 +18,7 @@ from pretraining.next_token import label_words
 from prompttune_utils import arithmetic
 from prompttune_utils.data import load_task
 from prompttune_utils.evaluation import show
+from prompttune_utils.methods.in_context import generate as continued
 
 SEEDS = range(5)
 SHOTS = [0, 1, 2, 4, 8, 16]
@@ -57,20 +58,9 @@ def exact(backbone, prompts: list[str], answers: list[str], ends: str = "\n", ba
     return found
 
 
-def generate(backbone, prompts: list[str], tokens: int, batch_size: int = 50) -> list[str]:
+def generate(backbone, prompts: list[str], tokens: int) -> list[str]:
     """Greedy continuations, cut at the first line break."""
-    tokenizer, out = backbone.tokenizer, [""] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))
-    line_break = tokenizer.convert_tokens_to_ids("\n")
-    for at in range(0, len(order), batch_size):
-        part = order[at : at + batch_size]
-        batch = tokenizer([prompts[i] for i in part], return_tensors="pt", padding=True, padding_side="left")
-        ids = backbone.model.generate(
-            **batch, max_new_tokens=tokens, do_sample=False, eos_token_id=[tokenizer.eos_token_id, line_break], pad_token_id=tokenizer.pad_token_id
-        )
-        for i, line in zip(part, ids[:, batch["input_ids"].shape[1] :], strict=True):
-            out[i] = tokenizer.decode(line, skip_special_tokens=True).partition("\n")[0]
-    return out
+    return continued(backbone, backbone.tokenizer(prompts).input_ids, tokens)
 
 
 def rule_items(rule: str, seed: int, labels: list[str]) -> tuple[list, list]:

@@ -23,10 +23,10 @@ from prompttune_utils.training import fit
 SEEDS = range(5)
 PROMPT = 20  # vectors
 RATES = [0.03, 0.1, 0.3]
-STEPS, BATCH = 600, 32
+STEPS, BATCH = 200, 32
 WORDS = {"sst2": ["bad", "good"], "chnsenticorp": ["差", "好"]}
 LONGEST = 96
-DESCRIBE = {"steps": 1500, "batch_size": 32, "learning_rate": 1e-3}
+DESCRIBE = {"steps": 600, "batch_size": 32, "learning_rate": 1e-3}
 
 
 def encode(backbone, texts: list[str]) -> dict:

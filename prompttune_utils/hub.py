@@ -12,10 +12,12 @@ SCALES = {
     "mini": {
         "masked_lm": {"en": ("mini-bert", 3e-5, 3e-4), "zh": ("mini-bert", 3e-5, 3e-4)},
         "causal_lm": {"en": ("mini-gpt", 3e-4, 3e-4), "zh": ("mini-gpt", 3e-4, 3e-4)},
+        "seq2seq_lm": {"en": ("mini-t5", 1e-3, 1e-3), "zh": ("mini-t5", 1e-3, 1e-3)},
     },
     "full": {
         "masked_lm": {"en": ("google-bert/bert-base-uncased", 2e-5, 2e-5), "zh": ("google-bert/bert-base-chinese", 2e-5, 2e-5)},
         "causal_lm": {"en": ("Qwen/Qwen2.5-0.5B-Instruct", 1e-5, 1e-5), "zh": ("Qwen/Qwen2.5-0.5B-Instruct", 1e-5, 1e-5)},
+        "seq2seq_lm": {"en": ("google/t5-base-lm-adapt", 1e-4, 1e-4), "zh": ("google/mt5-base", 1e-4, 1e-4)},
     },
 }
 CLASSES = {"masked_lm": "AutoModelForMaskedLM", "causal_lm": "AutoModelForCausalLM", "seq2seq_lm": "AutoModelForSeq2SeqLM"}

@@ -53,14 +53,17 @@ def test_steps_help(language, steps, shown, gain):
     assert mean(with_steps) - mean(direct) >= gain
 
 
-def test_the_small_one_does_not_gain_from_steps():
-    """Emergence in miniature: what chapter 6 shows. Should a better mini-gpt-s gain, its card and the chapter have to say so."""
-    ways = ("few-steps", "few-direct", "zero-steps", "zero-direct")
-    few, few_direct, zero, zero_direct = (
-        mean(v for language in ("en", "zh") for steps in (2, 3) for v in recorded("mini-gpt-s", what="word_problems", language=language, steps=steps, way=way))
-        for way in ways
-    )
-    assert few - few_direct < 0.1 and zero - zero_direct < 0.1
+def test_the_small_one_gains_less_from_steps():
+    """What chapter 6 shows of the two sizes. Should a better mini-gpt-s come near its twin, its card and the chapter have to say so."""
+
+    def gain(name: str) -> float:
+        few, direct = (
+            mean(v for language in ("en", "zh") for steps in (2, 3) for v in recorded(name, what="word_problems", language=language, steps=steps, way=way))
+            for way in ("few-steps", "few-direct")
+        )
+        return few - direct
+
+    assert 0.2 < gain("mini-gpt-s") < gain("mini-gpt") - 0.3
 
 
 def test_the_example_of_the_source_document(backbone):
