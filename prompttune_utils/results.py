@@ -17,6 +17,7 @@ from pathlib import Path
 from prompttune_utils.hub import ASSETS, scale
 
 FOLDER = ASSETS / "results"
+VERDICTS = ("reproduced", "refuted here", "needs scale")  # needs scale: cannot show at this size, or shows only a trend
 
 
 class NotRecorded(LookupError):
@@ -40,6 +41,21 @@ class Recorded:
         """The entry with these settings and our weights, or None."""
         settings = json.loads(json.dumps(settings))  # tuples come back as lists
         return next((e for e in self.entries if e["settings"] == settings and e["weights"] == self.weights), None)
+
+    def claim(self, number: str, verdict: str, answer: str) -> None:
+        """Prints the chapter's answer to a claim of the ledger (`C14`), and keeps it when recording.
+
+        Raises:
+            ValueError: another verdict than those of `VERDICTS`, or an answer that differs from the one kept.
+        """
+        if verdict not in VERDICTS:
+            raise ValueError(f"The verdict on {number} is {verdict!r}: use one of {', '.join(VERDICTS)}.")
+        given = {"verdict": verdict, "answer": answer}
+        if os.environ.get("PROMPTTUNE_RECORD") == "1":
+            self.entries = [e for e in self.entries if e["settings"] != {"claim": number}]
+        if (kept := self.get({"claim": number}, lambda: given)) != given and scale() == "mini":
+            raise ValueError(f"{self.path.name} keeps another answer to {number}, {kept}, than {given}: run `make results`.")
+        print(f"{number} {verdict}: {answer}")
 
     def get(self, settings: dict, run: Callable[[], float | dict | list]) -> float | dict | list:
         """The value recorded for `settings`; run and kept first when recording.

@@ -155,3 +155,20 @@ def test_seven_lines_differ_without_colour(ax):
 def test_baseline(ax):
     plots.baseline(ax, 0.5)
     assert list(ax.lines[0].get_ydata()) == [0.5, 0.5] and ax.get_legend().get_texts()[0].get_text() == "majority"
+
+
+def test_a_claim_is_kept_and_compared(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
+    results = Recorded("a_chapter", "hash", tmp_path)
+    results.claim("C14", "needs scale", "0.1 +- 0.2")
+    results.claim("C14", "reproduced", "0.3 +- 0.1")  # recording again replaces the answer
+    monkeypatch.delenv("PROMPTTUNE_RECORD")
+    again = Recorded("a_chapter", "hash", tmp_path)
+    again.claim("C14", "reproduced", "0.3 +- 0.1")
+    assert capsys.readouterr().out.splitlines()[-1] == "C14 reproduced: 0.3 +- 0.1"
+    with pytest.raises(ValueError, match="a_chapter.json keeps another answer to C14"):
+        again.claim("C14", "reproduced", "0.4 +- 0.1")
+    with pytest.raises(ValueError, match="The verdict on C14 is 'true': use one of reproduced, refuted here, needs scale"):
+        again.claim("C14", "true", "0.3 +- 0.1")
+    with pytest.raises(NotRecorded):
+        again.claim("C15", "reproduced", "0.3 +- 0.1")
