@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pretraining import evaluate, evaluate_causal, evaluate_seq2seq
+from pretraining.span_corruption import PREFIX_LM
 from prompttune_utils import hub
 
 MEASURES = {
@@ -49,8 +50,10 @@ def test_size_curve_and_words_of_the_card(name):
     first = between_the_marks((folder / "README.md").read_text(encoding="utf-8"))[0]
     assert int(first.split(", ")[1].split()[0].replace(",", "")) <= 5_000_000
     curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    losses = [entry["loss"] for entry in curve]
-    assert len(curve) > 10 and min(losses) < 0.75 * losses[0] and all(a["tokens"] < b["tokens"] for a, b in zip(curve, curve[1:], strict=False))
+    # T5's second phase, the last tenth, asks for something else, so its loss is not compared with the first phase's
+    end = (1 - PREFIX_LM) * curve[-1]["minutes"] if name.startswith("mini-t5") else curve[-1]["minutes"]
+    losses = [entry["loss"] for entry in curve if entry["minutes"] <= end]
+    assert len(curve) > 10 and losses[-1] < 0.75 * losses[0] and all(a["tokens"] < b["tokens"] for a, b in zip(curve, curve[1:], strict=False))
     card = (folder / "README.md").read_text(encoding="utf-8")
     for heading in ("## Training text", "## Recipe", "## Measured", "## Limits"):
         assert heading in card

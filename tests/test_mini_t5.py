@@ -1,7 +1,5 @@
 """How mini-t5 is trained and measured, on a fresh model of its smaller shape; and what the chapters need of the shipped one."""
 
-import json
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -91,25 +89,17 @@ def test_bleu_is_100_for_a_reference_and_less_for_the_input(backbone):
     assert measured.bleu(backbone, [decode(row["text"]) for row in rows], references) < 30
 
 
-def recorded(**settings) -> list:
-    """The values of mini-t5's card with these settings."""
-    entries = json.loads(Path(ASSETS / "mini-t5" / "evaluation.json").read_text(encoding="utf-8"))
-    return [e["value"] for e in entries if settings.items() <= e["settings"].items()]
-
-
 # SST-2's and ChnSentiCorp's test splits are balanced: 912 of 1,821 and 613 of 1,200 rows have the more frequent label
 @pytest.mark.parametrize("task, majority", [("sst2", 0.501), ("chnsenticorp", 0.511)])
-def test_a_prompt_steers_the_frozen_model(task, majority):
+def test_a_prompt_steers_the_frozen_model(recorded, task, majority):
     """20 trained vectors before frozen weights, all training rows: at least 10 points above the majority; untrained, none."""
-    trained = recorded(task=task, part="test", steps=measured.STEPS)
-    untrained = recorded(task=task, part="test", steps=0)
-    assert len(trained) == len(untrained) == len(measured.SEEDS)
+    trained, untrained = (recorded("mini-t5", count=len(measured.SEEDS), task=task, part="test", steps=steps) for steps in (measured.STEPS, 0))
     assert min(trained) >= majority + 0.10 and sum(untrained) / 5 < majority + 0.05
 
 
 @pytest.mark.parametrize("data", ["own restaurants", "E2E"])
-def test_descriptions_are_better_than_copies(data):
-    (value,) = recorded(describe=data)
+def test_descriptions_are_better_than_copies(recorded, data):
+    (value,) = recorded("mini-t5", count=1, describe=data)
     assert value["bleu"] > 2 * value["copy"]
 
 
