@@ -53,11 +53,14 @@ class InContext:
         """Token ids of each row's query, up to where the label comes."""
         return [self.backbone.tokenizer(self.ask.format(text=row["text"]), add_special_tokens=False).input_ids for row in rows]
 
-    def scores(self, rows: list[dict]) -> torch.Tensor:
-        """Logits (B, labels) of the label words after each prompt, less the prior once it is known."""
+    def logits(self, rows: list[dict]) -> torch.Tensor:
+        """Logits (B, labels) of the label words after each prompt."""
         inputs = left_padded([self.prefix + query for query in self.queries(rows)], self.backbone)
-        scores = label_scores(self.backbone.model, inputs, self.label_ids)
-        return scores if self.prior is None else remove_prior(scores, self.prior)
+        return label_scores(self.backbone.model, inputs, self.label_ids)
+
+    def scores(self, rows: list[dict]) -> torch.Tensor:
+        """The logits (B, labels), less the prior once it is known."""
+        return self.logits(rows) if self.prior is None else remove_prior(self.logits(rows), self.prior)
 
     def complete(self, rows: list[dict], tokens: int = 8) -> list[str]:
         """What the model writes after each prompt, up to what ends a demonstration."""
@@ -87,7 +90,7 @@ class CachedInContext(InContext):
 
     cache = None
 
-    def scores(self, rows: list[dict]) -> torch.Tensor:
+    def logits(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels), as in InContext."""
         model, size, shown = self.backbone.model, len(rows), len(self.prefix)
         if self.cache is None:
@@ -100,13 +103,11 @@ class CachedInContext(InContext):
         for number, layer in enumerate(self.cache.layers):
             inputs["past_key_values"].update(layer.keys.expand(size, -1, -1, -1), layer.values.expand(size, -1, -1, -1), number)
         last = torch.full((size,), inputs["input_ids"].shape[1] - 1, device=self.backbone.device)
-        scores = label_scores(model, inputs, self.label_ids, last)
-        return scores if self.prior is None else remove_prior(scores, self.prior)
+        return label_scores(model, inputs, self.label_ids, last)
 
 # %% ../../notebooks/04_in_context_learning.ipynb #calibrate
 def calibrate(prompt: InContext, content_free: tuple[str, ...] = ("N/A", "", "[MASK]")) -> None:
     """From now on `prompt.scores` takes out the mean label distribution after content-free texts (contextual calibration)."""
-    prompt.prior = None
     with torch.inference_mode():
-        distributions = torch.cat([prompt.scores([{"text": text}]) for text in content_free]).softmax(-1)
+        distributions = torch.cat([prompt.logits([{"text": text}]) for text in content_free]).softmax(-1)
     prompt.prior = distributions.mean(0, keepdim=True).log()
