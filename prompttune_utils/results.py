@@ -10,7 +10,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -80,6 +80,10 @@ class Recorded:
             self.entries = [e for e in self.entries if e["settings"] != entry["settings"]] + [entry]
             self._save()
         return entry["value"]
+
+    def per_seed(self, run: Callable, *settings, seeds: Iterable[int] = range(5), **more) -> list:
+        """What `run(*settings, seed)` gives for each seed, as in `get`; `more` joins the settings that are kept (weights of another model)."""
+        return [self.get({"run": run.__name__, "settings": list(settings), "seed": s} | more, lambda s=s: run(*settings, s)) for s in seeds]
 
     def _save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -172,3 +172,19 @@ def test_a_claim_is_kept_and_compared(tmp_path, monkeypatch, capsys):
         again.claim("C14", "true", "0.3 +- 0.1")
     with pytest.raises(NotRecorded):
         again.claim("C15", "reproduced", "0.3 +- 0.1")
+
+
+def test_per_seed(tmp_path, monkeypatch):
+    monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
+    results = Recorded("any", "hash", tmp_path)
+
+    def run(name, size, seed):
+        return size * 10 + seed
+
+    assert results.per_seed(run, "a", 2, seeds=[0, 3]) == [20, 23]
+    assert len(results.per_seed(run, "a", 4, weights="other")) == 5
+    assert Recorded("any", "hash", tmp_path).find({"run": "run", "settings": ["a", 2], "seed": 3})["value"] == 23
+    monkeypatch.delenv("PROMPTTUNE_RECORD")
+    assert results.per_seed(run, "a", 4, seeds=[1], weights="other") == [41]
+    with pytest.raises(NotRecorded):
+        results.per_seed(run, "a", 4, seeds=[1])
