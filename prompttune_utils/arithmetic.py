@@ -81,7 +81,7 @@ def held_out(operations: tuple[tuple[str, int], ...]) -> bool:
 
 
 def problem(generator: random.Random, language: str, steps: int) -> Problem:
-    """One problem with `steps` operations (1 to 3), of either split."""
+    """One problem with `steps` operations (1 to 4; the minis were trained on 1 to 3), of either split."""
     while True:
         operations, value = _chain(generator, steps)
         if value is not None:

@@ -10,10 +10,11 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
+from prompttune_utils.evaluation import mean_interval, show
 from prompttune_utils.hub import ASSETS, scale
 
 FOLDER = ASSETS / "results"
@@ -56,6 +57,20 @@ class Recorded:
         if (kept := self.get({"claim": number}, lambda: given)) != given and scale() == "mini":
             raise ValueError(f"{self.path.name} keeps another answer to {number}, {kept}, than {given}: run `make results`.")
         print(f"{number} {verdict}: {answer}")
+
+    def judge(self, number: str, what: str, differences: Mapping[str, Sequence[float]]) -> None:
+        """Answers a claim that one thing is larger than another, by their differences: setting -> values over seeds (or rows).
+
+        It is reproduced when the 95 % interval lies above 0 in more than half of the settings and below 0 in none; refuted here when it
+        lies above 0 in none, or below 0 in more than half; else it needs scale.
+        """
+        pairs = [mean_interval(values) for values in differences.values()]
+        above, below = sum(mean > half for mean, half in pairs), sum(-mean > half for mean, half in pairs)
+        half = len(pairs) / 2
+        verdict = "refuted here"
+        if above and below <= half:
+            verdict = "reproduced" if above > half and not below else "needs scale"
+        self.claim(number, verdict, f"{what}: " + ", ".join(f"{name} {show(values)}" for name, values in differences.items()))
 
     def get(self, settings: dict, run: Callable[[], float | dict | list]) -> float | dict | list:
         """The value recorded for `settings`; run and kept first when recording.

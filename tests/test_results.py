@@ -188,3 +188,24 @@ def test_per_seed(tmp_path, monkeypatch):
     assert results.per_seed(run, "a", 4, seeds=[1], weights="other") == [41]
     with pytest.raises(NotRecorded):
         results.per_seed(run, "a", 4, seeds=[1])
+
+
+@pytest.mark.parametrize(
+    "signs, expected",
+    [
+        ("+", "reproduced"),
+        ("++0", "reproduced"),
+        ("+0", "needs scale"),
+        ("++-", "needs scale"),
+        ("0", "refuted here"),
+        ("0-", "refuted here"),
+        ("+--", "refuted here"),
+    ],
+)
+def test_judge(signs, expected, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
+    values = {"+": [0.1, 0.11, 0.12], "0": [-0.1, 0.0, 0.12], "-": [-0.1, -0.11, -0.12]}
+    results = Recorded("any", "hash", tmp_path)
+    results.judge("C01", "one less the other", {f"{i}{s}": values[s] for i, s in enumerate(signs)})
+    assert results.find({"claim": "C01"})["value"]["verdict"] == expected
+    assert capsys.readouterr().out.startswith(f"C01 {expected}: one less the other: 0{signs[0]} ")

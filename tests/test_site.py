@@ -15,6 +15,7 @@ from urllib.parse import quote_plus
 import pytest
 from bs4 import BeautifulSoup
 
+from prompttune_utils.results import FOLDER
 from tools.notebooks import BUDGETS, ROOT, build_book, chapters
 
 WIDTH = 390  # pixels, a phone held upright
@@ -119,6 +120,27 @@ def test_status_shows_the_pinned_versions(site):
     pinned = dict(re.findall(r"^(\S+)==(\S+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M))
     assert shown["torch"] == pinned["torch"] and shown["jupyter-book"] == pinned["jupyter-book"]
     assert "-" not in {version for name, version in shown.items() if name in pinned}
+
+
+def test_ledger_has_every_claim_and_every_answer(site):
+    page = (ROOT / "book" / "claims.md").read_text(encoding="utf-8")
+    assert re.findall(r"^C(\d\d)\. .*\n: % answer C\1 \w+$", page, re.M) == [f"{number:02}" for number in range(1, 49)]
+    shown = parsed(site / "book" / "claims.html").select_one("article").get_text()
+    recorded = [
+        e for n in chapters() if (f := FOLDER / f"{n.stem}.json").exists() for e in json.loads(f.read_text(encoding="utf-8")) if "claim" in e["settings"]
+    ]
+    assert recorded and "% answer" not in shown
+    assert [e["settings"] for e in recorded if e["value"]["answer"].replace(" +- ", " ± ") not in " ".join(shown.split())] == []
+
+
+def test_ledger_wants_an_answer_of_every_chapter_that_is_there(tmp_path):
+    spec = importlib.util.spec_from_file_location("book_pages", ROOT / "book" / "_ext" / "book_pages.py")
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    assert pages.answer(tmp_path, "C99", "77_none") == "*Not tested yet*: its chapter is planned."
+    assert pages.answer(ROOT, "C14", "04_in_context_learning").startswith("**reproduced**, [](../notebooks/04_in_context_learning.ipynb): ")
+    with pytest.raises(ValueError, match="04_in_context_learning gives no answer to C99: add one"):
+        pages.answer(ROOT, "C99", "04_in_context_learning")
 
 
 def test_status_names_the_budgets():

@@ -1,11 +1,12 @@
-"""What the book needs beyond its settings: the tables of the status page, and a site without Thebe."""
+"""What the book needs beyond its settings: the tables of the status page, the answers of the claims ledger, and a site without Thebe."""
 
 import json
 import re
 import tomllib
 from pathlib import Path
 
-TIMINGS = Path("prompttune_utils", "assets", "results", "timings.json")
+RESULTS = Path("prompttune_utils", "assets", "results")
+TIMINGS = RESULTS / "timings.json"
 
 
 def versions(root: Path) -> str:
@@ -29,11 +30,25 @@ def timings(root: Path) -> str:
     return "\n".join([*lines, f"| **∑** | **{cpu:.1f}** | **{wall:.1f}** |"])
 
 
+def answer(root: Path, claim: str, chapter: str) -> str:
+    """What a chapter recorded of a claim, as markdown. Raises ValueError where it is there and recorded nothing."""
+    if not (root / "notebooks" / f"{chapter}.ipynb").exists():
+        return "*Not tested yet*: its chapter is planned."
+    recorded = root / RESULTS / f"{chapter}.json"
+    entries = json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
+    found = [e["value"] for e in entries if e["settings"] == {"claim": claim}]
+    if not found:
+        raise ValueError(f"book/claims.md: {chapter} gives no answer to {claim}: add one to its claims cell and run `make results`.")
+    return f"**{found[0]['verdict']}**, [](../notebooks/{chapter}.ipynb): {found[0]['answer'].replace(' +- ', ' ± ')}"
+
+
 def fill(app, docname: str, source: list[str]) -> None:
-    """Puts the rows where the status page says `% versions` and `% timings`; its words stay in the page, to be translated."""
+    """Puts the rows where the status page says `% versions` and `% timings`, and the answers into the ledger; the words stay in the pages, to be translated."""
     if docname == "book/status":
         for table in (versions, timings):
             source[0] = source[0].replace(f"% {table.__name__}", table(Path(app.srcdir)))
+    if docname == "book/claims":
+        source[0] = re.sub(r"% answer (C\d\d) (\w+)", lambda found: answer(Path(app.srcdir), *found.groups()), source[0])
 
 
 def drop_thebe(app, config) -> None:
