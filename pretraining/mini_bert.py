@@ -1,5 +1,6 @@
 """Makes mini-bert: python -m pretraining.mini_bert --minutes 90 (resumes where it was stopped; --minutes is the whole budget)."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,21 @@ from pretraining import corpora, encoded
 from pretraining import tokenizer as tokenizers_
 from pretraining.loop import asked_rows, mean_loss, options, steps_done, train
 from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
+from prompttune_utils.hub import ASSETS
 
 WORK = Path("build/pretraining")
 
 
 def load_tokenizer(held_out: set[str]) -> Tokenizer:
-    """The shared tokenizer, trained when it is not there yet."""
-    path = WORK / "tokenizer.json"
+    """The shared tokenizer: that of the training folder, else the packaged one, else a new one.
+
+    A new one would number the single letters in another order each time, and a mini trained with it would not fit the others.
+    """
+    path, packaged = WORK / "tokenizer.json", ASSETS / "mini-bert" / "tokenizer.json"
+    if not path.exists() and packaged.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plain = json.loads(packaged.read_text(encoding="utf-8")) | {"post_processor": None}  # each mini adds its own special tokens
+        path.write_text(json.dumps(plain, ensure_ascii=False), encoding="utf-8")
     return Tokenizer.from_file(str(path)) if path.exists() else tokenizers_.train(path, held_out)
 
 

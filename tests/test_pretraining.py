@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from transformers import AutoTokenizer
 
 from pretraining import corpora, encoded, loop, mini_bert, ship
 from pretraining import tokenizer as tokenizers_
@@ -324,3 +325,11 @@ def test_shipped_folder_is_what_was_trained(tokenizer, mirror, tmp_path, monkeyp
     assert backbone.tokenizer("Great!", "不错")["token_type_ids"] == [0, 0, 0, 0, 1, 1, 1]
     assert backbone.tokenizer.mask_token == "[MASK]" and backbone.tokenizer.model_max_length == 128
     assert sorted(p.name for p in (tmp_path / "tiny").iterdir()) == ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+
+
+def test_a_new_training_takes_the_packaged_tokenizer(tmp_path, monkeypatch):
+    monkeypatch.setattr(mini_bert, "WORK", tmp_path / "work")
+    tokenizer = mini_bert.load_tokenizer(set())
+    minis = {name for role in hub.SCALES["mini"].values() for name, *_ in role.values()} | {"mini-gpt-s", "mini-t5-s"}
+    assert [n for n in minis if AutoTokenizer.from_pretrained(hub.ASSETS / n).get_vocab() != tokenizer.get_vocab()] == []
+    assert tokenizer.encode("good 好").tokens == ["good", "好"]  # nothing added
