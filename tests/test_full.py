@@ -4,6 +4,7 @@ Every cell runs. Of each recorded experiment the first setting runs, and stands 
 """
 
 import json
+import shutil
 
 import matplotlib
 import pytest
@@ -36,6 +37,7 @@ def mirror(tmp_path_factory):
     )  # fmt: skip
     Qwen2ForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    shutil.copytree(hub.ASSETS / "mini-bert", root / hub.SCALES["full"]["masked_lm"]["en"][0])  # chapter 5 asks a masked model beside
     return root
 
 
