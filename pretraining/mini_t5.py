@@ -12,6 +12,7 @@ from pretraining.mini_gpt import narrow
 from pretraining.span_corruption import SpanCorruption
 from pretraining.tokenizer import SENTINELS
 
+PEAKS = {"mini-t5": 5e-4, "mini-t5-s": 1e-3}  # at 1e-3 the wider one gets stuck
 SHAPES = {"mini-t5": (160, 4, 3, 32), "mini-t5-s": (80, 2, 2, 16)}  # width, encoder layers, decoder layers, width of a head
 
 
@@ -54,9 +55,11 @@ def make_objective(seed: int) -> tuple[SpanCorruption, dict[str, encoded.Encoded
 def main() -> None:
     parser = options("Makes mini-t5 or mini-t5-s.", 40)
     parser.add_argument("--small", action="store_true", help="make mini-t5-s")
+    parser.set_defaults(peak=None)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     name = "mini-t5-s" if arguments.small else "mini-t5"
+    arguments.peak = arguments.peak or PEAKS[name]
     folder = arguments.folder or WORK / name
     objective, texts, vocabulary = make_objective(steps_done(folder))
     model = new_model(name, vocabulary, narrow(word_vectors(texts, vocabulary, 192), SHAPES[name][0]))
