@@ -1,0 +1,63 @@
+"""P-tuning, exported from chapter 10: the prompt encoder, what gets gradients, and what is left when the encoder goes."""
+
+import pytest
+import torch
+
+from prompttune_utils import hub
+from prompttune_utils.evaluation import score_rows
+from prompttune_utils.methods.p_tuning import FreePrompt, PromptEncoder, PTuning
+from prompttune_utils.methods.prompt_oriented import SoftTemplate
+from prompttune_utils.methods.prompting import Verbalizer
+from prompttune_utils.training import fit, trainable
+
+ROWS = [{"text": "A warm and funny book.", "label": 1}, {"text": "冷的汤", "label": 0}, {"text": "cold " * 400, "label": 0}]
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    torch.set_num_threads(1)
+    backbone = hub.load("masked_lm", name="mini-bert", verbose=False)
+    backbone.model.requires_grad_(False)
+    return backbone
+
+
+def classifier(backbone, kind="lstm"):
+    torch.manual_seed(0)
+    template = SoftTemplate("{soft:3} {text} It was {mask}.{soft}", backbone.tokenizer, 64)
+    return PTuning(backbone, template, Verbalizer({"negative": "terrible", "positive": "great"}, backbone.tokenizer), PromptEncoder(4, 192, kind))
+
+
+@pytest.mark.parametrize("kind", ["lstm", "mlp"])
+def test_parameters_of_the_encoder(kind):
+    d, m = 192, 6
+    direction = 4 * (d // 2) * (d + d // 2 + 2)  # four gates; weights of the input, of the state, and two biases
+    assert trainable(PromptEncoder(m, d, kind)) == m * d + 2 * (d * d + d) + (4 * direction if kind == "lstm" else 0)
+    assert PromptEncoder(m, d, kind)().shape == (m, d)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "mlp"])
+def test_exactly_the_encoder_moves(backbone, kind):
+    before, tuned = hub.weights_hash(backbone.model), classifier(backbone, kind)
+    start = [p.detach().clone() for p in tuned.prompt.parameters()]
+    tuned.loss(ROWS).backward()
+    assert all(p.grad is not None and p.grad.any() for p in tuned.prompt.parameters())
+    assert all(p.grad is None for p in backbone.model.parameters())
+    fit(tuned.prompt, ROWS, tuned.loss, learning_rate=1e-3, steps=3, batch_size=3)
+    assert all(not torch.equal(a, b) for a, b in zip(start, tuned.prompt.parameters(), strict=True))
+    assert hub.weights_hash(backbone.model) == before
+
+
+def test_the_encoder_is_not_needed_afterwards(backbone):
+    tuned = classifier(backbone)
+    with_encoder = score_rows(ROWS, tuned.scores)
+    tuned.drop_encoder()
+    assert torch.allclose(score_rows(ROWS, tuned.scores), with_encoder, atol=1e-5)
+    assert isinstance(tuned.prompt, FreePrompt) and trainable(tuned.prompt) == 4 * 192
+
+
+def test_the_encoder_runs_once_for_a_batch(backbone):
+    tuned, calls = classifier(backbone), []
+    tuned.prompt.register_forward_hook(lambda *_: calls.append(1))
+    with torch.inference_mode():
+        tuned.scores(ROWS)
+    assert len(calls) == 1
