@@ -9,15 +9,14 @@ import copy
 import random
 from functools import partial
 
-import sacrebleu
 import torch
 
 from pretraining import corpora
 from pretraining.evaluate import command, dev_and_pool, opened
 from prompttune_utils.data import load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows, show
+from prompttune_utils.methods.prompt_tuning import PromptTuned, TextToText, bleu, respaced, write
 from prompttune_utils.restaurants import restaurants
-from prompttune_utils.scoring import label_scores
 from prompttune_utils.training import fit
 
 SEEDS = range(5)
@@ -27,11 +26,6 @@ STEPS, BATCH = 200, 32
 WORDS = {"sst2": ["bad", "good"], "chnsenticorp": ["差", "好"]}
 LONGEST = 96
 DESCRIBE = {"steps": 600, "batch_size": 32, "learning_rate": 1e-3}
-
-
-def encode(backbone, texts: list[str]) -> dict:
-    """Encoder inputs, right-padded."""
-    return dict(backbone.tokenizer(texts, return_tensors="pt", padding=True, truncation=True, max_length=LONGEST))
 
 
 def fill(backbone, rows: list[dict], seed: int) -> dict:
@@ -60,59 +54,19 @@ def fill(backbone, rows: list[dict], seed: int) -> dict:
     return {"exact": exact / len(rows), "tokens": right / tokens}
 
 
-class FrozenWithPrompt(torch.nn.Module):
-    """A frozen encoder-decoder behind `PROMPT` trained vectors (PROMPT, d), which start as vectors of common words."""
-
-    def __init__(self, backbone, words: list[str], seed: int):
-        super().__init__()
-        self.backbone, self.matrix = [backbone], backbone.model.get_input_embeddings().weight.detach()  # in a list: not ours to train
-        self.label_ids = [backbone.tokenizer(w, add_special_tokens=False).input_ids for w in words]
-        chosen = torch.randperm(5000, generator=torch.Generator().manual_seed(seed))[:PROMPT] + len(self.matrix) - 5000
-        self.prompt = torch.nn.Parameter(self.matrix[chosen].clone())
-        backbone.model.requires_grad_(False)
-
-    def scores(self, rows: list[dict]) -> torch.Tensor:
-        backbone = self.backbone[0]
-        inputs = encode(backbone, [row["text"] for row in rows])
-        embedded = torch.cat([self.prompt.expand(len(rows), -1, -1), self.matrix[inputs["input_ids"]]], 1)
-        mask = torch.cat([torch.ones(len(rows), PROMPT, dtype=torch.long), inputs["attention_mask"]], 1)
-        return label_scores(backbone.model, {"inputs_embeds": embedded, "attention_mask": mask}, self.label_ids)
-
-    def loss(self, rows: list[dict]) -> torch.Tensor:
-        return torch.nn.functional.cross_entropy(self.scores(rows), torch.tensor([row["label"] for row in rows]))
+def with_prompt(backbone, words: list[str], seed: int) -> PromptTuned:
+    """The frozen model behind PROMPT vectors, which start as vectors of common words."""
+    matrix = backbone.model.get_input_embeddings().weight
+    chosen = torch.randperm(5000, generator=torch.Generator().manual_seed(seed))[:PROMPT] + len(matrix) - 5000
+    return PromptTuned(backbone, matrix[chosen], words, LONGEST)
 
 
 def prompt_tuned(backbone, words: list[str], train: list[dict], rows: list[dict], rate: float, steps: int, seed: int) -> float:
     """Accuracy on `rows` after training the prompt alone."""
-    model = FrozenWithPrompt(backbone, words, seed)
+    model = with_prompt(backbone, words, seed)
     if steps:
-        fit(model, train, model.loss, learning_rate=rate, steps=steps, batch_size=BATCH, seed=seed, weight_decay=0.0)
+        fit(model, train, model.label_loss, learning_rate=rate, steps=steps, batch_size=BATCH, seed=seed, weight_decay=0.0)
     return accuracy(score_rows(rows, model.scores), [row["label"] for row in rows])
-
-
-def write(backbone, texts: list[str], batch_size: int = 50) -> list[str]:
-    """Greedy outputs."""
-    out: list[str] = [""] * len(texts)
-    order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-    for start in range(0, len(order), batch_size):
-        part = order[start : start + batch_size]
-        ids = backbone.model.generate(**encode(backbone, [texts[i] for i in part]), max_new_tokens=80, do_sample=False)
-        for i, text in zip(part, backbone.tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
-            out[i] = text
-    return out
-
-
-def respaced(backbone, text: str) -> str:
-    """A text as the tokenizer writes it."""
-    return backbone.tokenizer.decode(backbone.tokenizer(text, add_special_tokens=False).input_ids)
-
-
-def bleu(backbone, outputs: list[str], references: list[list[str]]) -> float:
-    """sacreBLEU, lower-cased as the minis write; the references pass through the tokenizer, so that both are spaced alike."""
-    spaced = [[respaced(backbone, text) for text in said] for said in references]
-    most = max(map(len, spaced))
-    streams = [[said[min(k, len(said) - 1)] for said in spaced] for k in range(most)]
-    return sacrebleu.corpus_bleu([text.lower() for text in outputs], streams, lowercase=True).score
 
 
 def e2e(split: str) -> list[dict]:
@@ -127,17 +81,10 @@ def describe(backbone, train: list[dict], test: list[dict], seed: int) -> dict:
     """Tunes all weights on data-to-text; BLEU on `test`, and that of copying the input."""
     copied = copy.copy(backbone)
     copied.model = copy.deepcopy(backbone.model).requires_grad_(True)
-    pairs = [{"text": row["text"], "target": said} for row in train for said in row["references"]]
-
-    def loss(rows: list[dict]) -> torch.Tensor:
-        labels = encode(copied, [row["target"] for row in rows])["input_ids"]
-        return copied.model(**encode(copied, [row["text"] for row in rows]), labels=labels.masked_fill(labels == copied.tokenizer.pad_token_id, -100)).loss
-
-    fit(copied.model, pairs, loss, seed=seed, **DESCRIBE)
-    references = [row["references"] for row in test]
-    texts = [row["text"] for row in test]
-    same = [respaced(copied, text) for text in texts]
-    return {"bleu": bleu(copied, write(copied, texts), references), "copy": bleu(copied, same, references)}
+    model = TextToText(copied, max_length=LONGEST)
+    fit(copied.model, [{"text": row["text"], "target": said} for row in train for said in row["references"]], model.loss, seed=seed, **DESCRIBE)
+    references, same = [row["references"] for row in test], [respaced(copied.tokenizer, row["text"]) for row in test]
+    return {"bleu": bleu(copied.tokenizer, write(model, test), references), "copy": bleu(copied.tokenizer, same, references)}
 
 
 def measure(name: str) -> list[str]:

@@ -22,7 +22,7 @@ def backbone():
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=for_t5(Tokenizer.from_file(FILE)), pad_token="[PAD]", unk_token="[UNK]", eos_token="</s>", extra_special_tokens=SENTINELS
     )
-    return SimpleNamespace(model=new_model("mini-t5-s", len(tokenizer)).eval(), tokenizer=tokenizer)
+    return SimpleNamespace(model=new_model("mini-t5-s", len(tokenizer)).eval(), tokenizer=tokenizer, name="fresh", device="cpu")
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -50,16 +50,16 @@ def test_tokenizer_ends_texts_and_keeps_sentinels(backbone):
 
 
 def test_only_the_prompt_is_trained(backbone):
-    prompt = measured.FrozenWithPrompt(backbone, ["bad", "good"], 0)
+    prompt = measured.with_prompt(backbone, ["bad", "good"], 0)
     rows = [{"text": "great food", "label": 1}, {"text": "never again, it was cold", "label": 0}]
-    prompt.loss(rows).backward()
-    assert [n for n, _ in prompt.named_parameters()] == ["prompt"] and prompt.prompt.shape == (measured.PROMPT, 80)
+    prompt.label_loss(rows).backward()
+    assert [n for n, p in prompt.named_parameters() if p.requires_grad] == ["prompt"] and prompt.prompt.shape == (measured.PROMPT, 80)
     assert prompt.prompt.grad.abs().sum() > 0 and all(p.grad is None for p in backbone.model.parameters())
     backbone.model.requires_grad_(True)
 
 
 def test_scores_do_not_depend_on_the_rest_of_the_batch(backbone):
-    prompt = measured.FrozenWithPrompt(backbone, ["差", "好"], 1)
+    prompt = measured.with_prompt(backbone, ["差", "好"], 1)
     rows = [{"text": "好", "label": 1}, {"text": "a much longer text, which makes the other one be padded", "label": 0}]
     with torch.inference_mode():
         assert torch.allclose(prompt.scores(rows)[0], prompt.scores(rows[:1])[0], atol=1e-4)
@@ -85,8 +85,8 @@ def test_bleu_is_100_for_a_reference_and_less_for_the_input(backbone):
     rows = measured.restaurants(20, 0)
     references = [row["references"] for row in rows]
     decode = lambda text: backbone.tokenizer.decode(backbone.tokenizer(text, add_special_tokens=False).input_ids)  # noqa: E731
-    assert measured.bleu(backbone, [decode(said[-1]) for said in references], references) == pytest.approx(100)
-    assert measured.bleu(backbone, [decode(row["text"]) for row in rows], references) < 30
+    assert measured.bleu(backbone.tokenizer, [decode(said[-1]) for said in references], references) == pytest.approx(100)
+    assert measured.bleu(backbone.tokenizer, [decode(row["text"]) for row in rows], references) < 30
 
 
 # SST-2's and ChnSentiCorp's test splits are balanced: 912 of 1,821 and 613 of 1,200 rows have the more frequent label
