@@ -18,11 +18,35 @@ from prompttune_utils.evaluation import mean_interval, show
 from prompttune_utils.hub import ASSETS, scale
 
 FOLDER = ASSETS / "results"
-VERDICTS = ("reproduced", "refuted here", "needs scale")  # needs scale: cannot show at this size, or shows only a trend
+VERDICTS = ("refuted here", "needs scale", "reproduced")  # the weakest first; needs scale: cannot show at this size, or shows only a trend
+Differences = Mapping[str, Sequence[float]]
 
 
 class NotRecorded(LookupError):
     """A chapter asks for a result that nobody recorded with these weights."""
+
+
+def judged(differences: Differences, beyond: float = 0.0) -> str:
+    """The verdict on the claim that these differences (setting -> values over seeds or rows) lie above `beyond`.
+
+    It is reproduced when the 95 % interval lies above it in more than half of the settings and below it in none; refuted here when it
+    lies above it in none, or below it in more than half; else it needs scale.
+    """
+    pairs = [(mean - beyond, half) for mean, half in map(mean_interval, differences.values())]
+    above, below = sum(mean > half for mean, half in pairs), sum(-mean > half for mean, half in pairs)
+    if not above or below > len(pairs) / 2:
+        return "refuted here"
+    return "reproduced" if above > len(pairs) / 2 and not below else "needs scale"
+
+
+def weakest(*verdicts: str) -> str:
+    """The verdict on a claim that says several things at once."""
+    return min(verdicts, key=VERDICTS.index)
+
+
+def told(what: str, parts: Mapping[str, str | Sequence[float]]) -> str:
+    """`what; name: value; name: value`; values over seeds as mean and interval."""
+    return "; ".join([what, *(f"{name}: {value if isinstance(value, str) else show(value)}" for name, value in parts.items())])
 
 
 class Recorded:
@@ -43,34 +67,35 @@ class Recorded:
         settings = json.loads(json.dumps(settings))  # tuples come back as lists
         return next((e for e in self.entries if e["settings"] == settings and e["weights"] == self.weights), None)
 
-    def claim(self, number: str, verdict: str, answer: str) -> None:
-        """Prints the chapter's answer to a claim of the ledger (`C14`), and keeps it when recording.
+    def claim(self, number: str, verdict: str, what: str, parts: Mapping[str, str | Sequence[float]] = {}) -> None:
+        """Prints the chapter's answer to a claim of the ledger (`C14`), `what; name: value; ...`, and keeps it when recording.
+
+        Args:
+            what: what was measured. parts: name -> a text, or values over seeds, of which mean and interval are told.
 
         Raises:
             ValueError: another verdict than those of `VERDICTS`, or an answer that differs from the one kept.
         """
         if verdict not in VERDICTS:
             raise ValueError(f"The verdict on {number} is {verdict!r}: use one of {', '.join(VERDICTS)}.")
-        given = {"verdict": verdict, "answer": answer}
+        given = {"verdict": verdict, "answer": told(what, parts)}
         if os.environ.get("PROMPTTUNE_RECORD") == "1":
             self.entries = [e for e in self.entries if e["settings"] != {"claim": number}]
         if (kept := self.get({"claim": number}, lambda: given)) != given and scale() == "mini":
             raise ValueError(f"{self.path.name} keeps another answer to {number}, {kept}, than {given}: run `make results`.")
-        print(f"{number} {verdict}: {answer}")
+        print(f"{number} {verdict}: {given['answer']}")
 
-    def judge(self, number: str, what: str, differences: Mapping[str, Sequence[float]]) -> None:
-        """Answers a claim that one thing is larger than another, by their differences: setting -> values over seeds (or rows).
+    def judge(self, number: str, what: str, differences: Differences, also: Mapping[str, Differences] = {}, beyond: float = 0.0) -> None:
+        """Answers a claim that one thing is larger than another by the rule of `judged`.
 
-        It is reproduced when the 95 % interval lies above 0 in more than half of the settings and below 0 in none; refuted here when it
-        lies above 0 in none, or below 0 in more than half; else it needs scale.
+        Args:
+            what: what is subtracted from what. differences: setting -> their differences over seeds (or rows).
+            also: what -> differences of the other things that the claim says; it holds as well as the weakest of them.
+            beyond: by how much larger; a negative one for "not smaller by more than that".
         """
-        pairs = [mean_interval(values) for values in differences.values()]
-        above, below = sum(mean > half for mean, half in pairs), sum(-mean > half for mean, half in pairs)
-        half = len(pairs) / 2
-        verdict = "refuted here"
-        if above and below <= half:
-            verdict = "reproduced" if above > half and not below else "needs scale"
-        self.claim(number, verdict, f"{what}: " + ", ".join(f"{name} {show(values)}" for name, values in differences.items()))
+        parts = {what: differences} | also
+        verdicts = [judged(part, beyond) for part in parts.values()]
+        self.claim(number, weakest(*verdicts), "; ".join(told(*part) for part in parts.items()))
 
     def get(self, settings: dict, run: Callable[[], float | dict | list]) -> float | dict | list:
         """The value recorded for `settings`; run and kept first when recording.

@@ -1,14 +1,29 @@
 """Soft slots and adapters, exported from chapter 8: shapes, what moves, what stays, and that a new part changes nothing."""
 
 import copy
+import random
 
 import pytest
 import torch
+from transformers import BertConfig, BertForMaskedLM
 
 from prompttune_utils import hub
 from prompttune_utils.data import few_shot, load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows
-from prompttune_utils.methods.prompt_oriented import FIRST_SOFT, MOVES, Adapter, FreeVectors, SoftPrompt, SoftTemplate, prepare, word_ids
+from prompttune_utils.methods.prompt_oriented import (
+    FIRST_SOFT,
+    MOVES,
+    Adapter,
+    FreeVectors,
+    SoftPrompt,
+    SoftTemplate,
+    flip,
+    insert_adapters,
+    prepare,
+    search_template,
+    search_words,
+    word_ids,
+)
 from prompttune_utils.methods.prompting import PromptClassifier, Template, Verbalizer, encode
 from prompttune_utils.training import fit, trainable
 from tests.test_prompting import HOSTILE
@@ -64,10 +79,41 @@ def test_speed_multiplies_the_learning_rate():
     assert torch.allclose(*ends, atol=1e-4)
 
 
+def test_a_copy_moves_as_fast():
+    """A hook on the parameter itself would be lost in a copy, and clipping would then see its gradient times `speed`."""
+    for vectors in (FreeVectors(torch.ones(2, 3), 10.0), copy.deepcopy(FreeVectors(torch.ones(2, 3), 10.0))):
+        vectors().sum().backward()
+        assert torch.equal(vectors.moved.grad, torch.ones(2, 3))
+
+
 def test_a_new_adapter_is_the_identity_and_has_the_parameters_of_the_formula():
     adapter, states = Adapter(24, 5), torch.randn(3, 7, 24)
     assert torch.equal(adapter(states), states)
     assert trainable(adapter) == 2 * 24 * 5 + 5 + 24
+
+
+@pytest.mark.parametrize("moves, layers", [("houlsby", 12), ("pfeiffer", 12), ("top layers", 3), ("prompt only", 0), ("full", 12)])
+def test_counts_at_the_shape_of_bert_base(moves, layers):
+    """By hand: an adapter of bottleneck b has 2 d b + b + d parameters, a LayerNorm 2 d, a layer 12 d^2 + 13 d."""
+    d, b, config = 768, 48, BertConfig()
+    with torch.device("meta"):
+        model = prepare(BertForMaskedLM(config), moves, b)
+    adapter = 2 * d * b + b + d
+    a_layer = {"houlsby": 2 * adapter + 4 * d, "pfeiffer": adapter}.get(moves, 12 * d * d + 13 * d)
+    outside = (config.vocab_size + 512 + 2) * d + 2 * d + d * d + d + 2 * d + config.vocab_size if moves == "full" else 0
+    assert trainable(model) == layers * a_layer + outside
+
+
+@pytest.mark.parametrize("kind", ["houlsby", "pfeiffer"])
+def test_names_after_adapters_are_put_in(backbone, kind):
+    """What a checkpoint of the backbone holds keeps its names; new ones are those of the adapters alone."""
+    old = set(backbone.model.state_dict())
+    insert_adapters(backbone.model, kind)
+    new = set(backbone.model.state_dict()) - old
+    places = ["output", "attention.output"] if kind == "houlsby" else ["output"]
+    parts = [f"{way}.{what}" for way in ("down", "up") for what in ("weight", "bias")]
+    assert old <= set(backbone.model.state_dict())
+    assert new == {f"bert.encoder.layer.{layer}.{place}.dropout.1.{part}" for layer in range(4) for place in places for part in parts}
 
 
 @pytest.mark.parametrize("moves", MOVES)
@@ -105,3 +151,38 @@ def test_a_trained_prompt_beats_its_controls(backbone, verbalizer):
         reached[control] = accuracy(score_rows(task.test, soft.scores), task.gold)
     assert reached[None] >= 0.05 + max(reached["untrained"], reached["random weights"], majority(task.gold)), reached
     assert hub.weights_hash(backbone.model) == before
+
+
+def test_words_that_are_found_separate_the_classes(backbone):
+    task = load_task("reviews-en")
+    train, _ = few_shot(task.pool, 16, 0, dev=False)
+    template = Template("{text} It was {mask}.", backbone.tokenizer)
+    found = search_words(backbone, template, train, labels=2, k=5, apart=True)
+    assert all(len(set(words)) == 2 for words in found) and len(found) == len(set(found)) <= 25
+    reached = []
+    for words in (found[0], found[len(found) // 2], found[-1]):
+        classifier = PromptClassifier(backbone, template, Verbalizer({word: word for word in words}, backbone.tokenizer))
+        classifier.calibrate(train)
+        scores = score_rows(train, classifier.scores)
+        reached.append(accuracy(scores, [row["label"] for row in train]))
+    assert reached == sorted(reached, reverse=True) and reached[0] >= 0.75 and reached[0] > reached[-1], (found, reached)
+
+
+def test_a_search_for_a_template_never_makes_the_loss_worse(backbone, verbalizer):
+    train, _ = few_shot(load_task("reviews-en").pool, 4, 0, dev=False)
+    backbone.model.requires_grad_(False)
+    matrix, allowed = backbone.model.get_input_embeddings().weight, torch.tensor(word_ids(backbone.tokenizer))
+    prompt = SoftPrompt(backbone, SoftTemplate("{text} {soft:2} {mask}.", backbone.tokenizer), verbalizer, FreeVectors(matrix[allowed[:2]]))
+    flipped = set()
+    for slot in (0, 1, 0, 1):
+        with torch.inference_mode():
+            before = prompt.loss(train).item()
+        old, new = prompt.prompt.start[slot].clone(), flip(prompt, slot, train, train, allowed, k=8, must=False)
+        with torch.inference_mode():
+            after = prompt.loss(train).item()
+        assert torch.equal(prompt.prompt.start[slot], old if new is None else matrix[new])
+        assert after == before if new is None else after < before
+        flipped.add(new is None)
+    assert False in flipped
+    trail = search_template(prompt, train, rounds=2, k=4, generator=random.Random(0))
+    assert len(trail) == 2 and set(sum(trail, [])) <= set(allowed.tolist()) and torch.equal(prompt.prompt.start, matrix[trail[-1]])

@@ -59,6 +59,20 @@ def test_where_vectors_start(backbone):
         starting_vectors(backbone, 4, "zeros", 0)
 
 
+def test_label_words_that_begin_alike(backbone):
+    """As with SentencePiece, which may write the mark of a word's beginning as a token of its own: the first token that differs is compared."""
+    words = ["很差", "很好"]
+    ids = [backbone.tokenizer(word, add_special_tokens=False).input_ids for word in words]
+    model, inputs = TextToText(backbone, words), TextToText(backbone).inputs(ROWS)
+    begun = torch.tensor([[backbone.model.config.decoder_start_token_id, ids[0][0]]] * len(ROWS))
+    with torch.inference_mode():
+        logits = backbone.model(**inputs, decoder_input_ids=begun).logits[:, -1]
+        assert ids[0][0] == ids[1][0] and torch.allclose(model.scores(ROWS), logits[:, [ids[0][1], ids[1][1]]], atol=1e-4)
+    for wrong in (["很", "很好"], ["很差", "很好", "很好吃"]):
+        with pytest.raises(ValueError, match="begin with the same token of mini-t5-s: choose words that differ at once"):
+            TextToText(backbone, wrong)
+
+
 def test_many_prompts_in_one_batch(backbone):
     prompts = {name: starting_vectors(backbone, size, "vocabulary", size) for name, size in (("a", 3), ("b", 9))}
     bank = PromptBank(backbone, prompts, WORDS)
@@ -81,6 +95,12 @@ def test_saving_and_what_is_refused(backbone, tmp_path):
     save_file({"prompt": vectors}, str(tmp_path / "bare.safetensors"))
     with pytest.raises(ValueError, match="bare.safetensors"):
         load_prompt(tmp_path / "bare.safetensors", backbone)
+    (tmp_path / "half.safetensors").write_bytes(path.read_bytes()[:200])
+    (tmp_path / "text.safetensors").write_text("no safetensors")
+    save_file({"other": vectors}, str(tmp_path / "foreign.safetensors"))
+    for name in ("half", "text", "foreign"):
+        with pytest.raises(ValueError, match=rf"{name}.safetensors is no saved prompt, or is damaged \(.*\): save it again with save_prompt\.$"):
+            load_prompt(tmp_path / f"{name}.safetensors", backbone)
     with pytest.raises(ValueError, match=r"A prompt of the shape \(20, 81\) does not fit mini-t5-s: it reads vectors \(P, 80\)"):
         PromptTuned(backbone, torch.zeros(20, 81))
 

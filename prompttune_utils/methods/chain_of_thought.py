@@ -100,7 +100,7 @@ def check(chain: str, problem: Problem) -> dict:
         done.append((sign, b))
     outside = re.findall(r"\d+", EQUATION.sub("", chain.translate(str.maketrans("×÷−", "*/-"))))
     known = re.findall(r"\d+", problem.question) + [str(c) for *_, c in found]
-    judged = {
+    checked = {
         "logical": logical,
         "complete": done == [("*" if kind == "each" else kind, n) for kind, n in problem.operations[1:]],
         "feasible": all(v is not None and v >= 0 and v.denominator == 1 for v in values),
@@ -108,7 +108,7 @@ def check(chain: str, problem: Problem) -> dict:
         "true": all(v == c for v, (*_, c) in zip(values, found, strict=True)),
     }
     lines = [(f"{a} {sign} {b} = {c}", v == c) for v, (a, sign, b, c) in zip(values, found, strict=True)]
-    return {name: bool(found) and holds for name, holds in judged.items()} | {"lines": lines, "result": value if found else None}
+    return {name: bool(found) and holds for name, holds in checked.items()} | {"lines": lines, "result": value if found else None}
 
 # %% ../../notebooks/06_chain_of_thought.ipynb #vote
 def vote(answers: list) -> object | None:

@@ -12,13 +12,13 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div
 
 from .fine_tuning import HeadClassifier
-from .prompting import PromptClassifier, Template, _text_ids, encode
+from .prompting import PromptClassifier, Template, encode, text_ids
 from ..training import fit
 
 # %% ../../notebooks/07_pet.ipynb #hide-words
 def hide_words(template: Template, row: dict, generator: random.Random, share: float = 0.15) -> tuple[dict[str, list[int]], list[int]]:
     """The encoded row with some words of its texts hidden, and the token to guess at each place (-100: none)."""
-    tokenizer, texts = template.tokenizer, _text_ids(template, row)
+    tokenizer, texts = template.tokenizer, text_ids(template, row)
     inputs, own, at = encode(template, row), [], 1  # 0 is [CLS]
     for name, words in template.parts:
         width = len(words if words else texts.get(name, [0]))

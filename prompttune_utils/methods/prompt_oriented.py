@@ -44,11 +44,13 @@ class FreeVectors(nn.Module):
         super().__init__()
         self.register_buffer("start", start.detach().clone())
         self.moved, self.speed = nn.Parameter(torch.zeros_like(self.start)), speed
-        self.moved.register_hook(lambda gradient: gradient / speed)  # else clipping would see this gradient alone
 
     def forward(self) -> torch.Tensor:
         """The vectors (P, d) as they are now."""
-        return self.start + self.speed * self.moved
+        moved = self.moved.view_as(self.moved)
+        if moved.requires_grad:
+            moved.register_hook(lambda gradient: gradient / self.speed)  # else clipping would see this gradient alone
+        return self.start + self.speed * moved
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #soft-prompt
 class SoftPrompt(PromptClassifier):
