@@ -1,7 +1,9 @@
 """Where models and data come from: a path, a packaged asset, a mirror folder, or the Hugging Face hub, in this order."""
 
+import contextlib
 import hashlib
 import os
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,6 +68,29 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "0").upper() in {"1", "TRUE", "YES", "ON"}
 
 
+def reachable(seconds: float = 10) -> bool:
+    """Whether the hub answers within so many seconds; its own client would try again and again, for minutes."""
+    import huggingface_hub
+
+    answers = []
+
+    def ask() -> None:
+        with contextlib.suppress(Exception):
+            answers.append(huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=seconds))
+
+    # in a thread, for no timeout bounds how long a name is looked up, or how many addresses are tried
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return bool(answers)
+
+
+def not_fetched(place: Place, cause: Exception | str) -> NotFound:
+    """The error for what the hub did not give; one sentence."""
+    cause = cause if isinstance(cause, str) else type(cause).__name__
+    return NotFound(f"{place.name!r} could not be fetched from the hub ({cause}): check the network, or set PROMPTTUNE_MIRROR to a folder that holds it.")
+
+
 def resolve(name: str, wanted: str = "config.json") -> Place:
     """Finds `name`; `wanted` is a file that a folder must hold to count (a glob pattern).
 
@@ -123,22 +148,51 @@ def load(role: str, language: str = "en", name: str | None = None, verbose: bool
         import torch
 
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    transformers.utils.logging.disable_progress_bar()
     # on CPUs the backward pass of torch's fused attention is slower than the plain one
     attention = {"attn_implementation": "eager"} if device == "cpu" else {}
+    answers = place.kind != "hub" or reachable()
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place.location)
-        model = getattr(transformers, CLASSES[role]).from_pretrained(place.location, use_safetensors=True, dtype="float32", **attention)
+        with _quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(place.location, local_files_only=not answers)
+            model, found = getattr(transformers, CLASSES[role]).from_pretrained(
+                place.location,
+                local_files_only=not answers,
+                use_safetensors=True,
+                dtype="float32",
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
+                **attention,
+            )
     except Exception as error:  # every backend has its own class for a damaged or missing file
-        kind = type(error).__name__
         if place.kind == "hub":
-            mend = "check the network, or set PROMPTTUNE_MIRROR to a folder that holds it"
-            raise NotFound(f"{place.name!r} could not be fetched from the hub ({kind}): {mend}.") from error
-        cause = f"{kind}: {str(error).partition(chr(10))[0][:120]}"
-        raise ValueError(f"{place.name!r} in {place.location} cannot be loaded as {role} ({cause}): fetch or build the folder again.") from error
+            raise not_fetched(place, error if answers else "it does not answer") from None
+        cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:120]}"
+        raise ValueError(f"{place.name!r} in {place.location} cannot be loaded as {role} ({cause}): fetch or build the folder again.") from None
+    # these would start anew, at random
+    if unfit := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
+        raise ValueError(
+            f"The weights of {place.name!r} in {place.location} lack {len(unfit)} tensors of a {role}, or have them in another shape ({unfit[0]}): "
+            "fetch or build the folder again, or choose a model made for this."
+        )
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise ValueError(f"{place.name!r} in {place.location} has no tokenizer: fetch or build the folder again.")
     if verbose:
         print(place)
     return Backbone(place.name, model.to(device).eval(), tokenizer, learning_rate, place, device, head_learning_rate)
+
+
+@contextlib.contextmanager
+def _quiet():
+    """No progress bars, and no report of weights beside what `load` says itself."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def weights_hash(model) -> str:

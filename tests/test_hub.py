@@ -1,11 +1,14 @@
 """Where models come from: the order of the places, what each failure says, and the packaged minis."""
 
 import json
+import os
 import shutil
+import traceback
 
 import pytest
 import torch
 import transformers
+from safetensors.torch import load, save
 
 from prompttune_utils import hub
 
@@ -70,7 +73,9 @@ def test_offline(monkeypatch, word):
 
 
 def test_hub_without_a_network(monkeypatch):
+    """The network goes after the hub has answered; tests/test_robustness.py has it gone from the start."""
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(hub, "reachable", lambda: True)
 
     def fail(*_, **__):
         raise OSError("no route to host")
@@ -80,21 +85,77 @@ def test_hub_without_a_network(monkeypatch):
         hub.load("masked_lm", name="someone/model")
 
 
-@pytest.mark.parametrize("size", [0, 5, 10_000, -100])
-def test_truncated_weights(copied, size):
-    weights = copied / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:size])
-    with pytest.raises(ValueError, match="copied' in .*copied cannot be loaded as masked_lm .*: fetch or build the folder again"):
-        hub.load("masked_lm", name=str(copied))
+WEIGHTS, QUERY = "model.safetensors", "bert.encoder.layer.2.attention.self.query.weight"
 
 
-def test_pickles_are_refused(copied):
-    """A pickle runs code when it is read; this one would say so."""
-    (copied / "model.safetensors").unlink()
-    state = hub.load("masked_lm", name="mini-bert", verbose=False).model.state_dict()
-    torch.save(state, copied / "pytorch_model.bin")
-    with pytest.raises(ValueError, match="cannot be loaded as masked_lm .*safetensors"):
+def edited(change):
+    """Damage that changes the tensors, name -> tensor, of a model folder."""
+
+    def damage(folder):
+        tensors = load((folder / WEIGHTS).read_bytes())
+        (folder / WEIGHTS).write_bytes(save(change(tensors), {"format": "pt"}))
+
+    return damage
+
+
+def cut(size):
+    return lambda folder: (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:size])
+
+
+def config(**changed):
+    return lambda folder: (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | changed))
+
+
+UNREADABLE, LACKS = r"cannot be loaded as masked_lm \(.+\)", r"lack {} tensors of a masked_lm, or have them in another shape \(.+\)"
+ALL = 76  # tensors of mini-bert
+DAMAGES = {
+    "empty": (cut(0), UNREADABLE),
+    "a few bytes": (cut(5), UNREADABLE),
+    "cut early": (cut(10_000), UNREADABLE),
+    "cut late": (cut(-100), UNREADABLE),
+    "random bytes": (lambda folder: (folder / WEIGHTS).write_bytes(os.urandom(100_000)), UNREADABLE),
+    "a text in its place": (lambda folder: (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n"), UNREADABLE),
+    "gone": (lambda folder: (folder / WEIGHTS).unlink(), UNREADABLE),
+    "of a causal model": (lambda folder: shutil.copy(hub.ASSETS / "mini-gpt" / WEIGHTS, folder), LACKS.format(ALL)),
+    "of a seq2seq model": (lambda folder: shutil.copy(hub.ASSETS / "mini-t5" / WEIGHTS, folder), LACKS.format(ALL)),
+    "a tensor missing": (edited(lambda tensors: {k: v for k, v in tensors.items() if k != QUERY}), LACKS.format(1)),
+    "no head": (edited(lambda tensors: {k: v for k, v in tensors.items() if not k.startswith("cls.")}), LACKS.format(r"\d")),
+    "other names": (edited(lambda tensors: {f"x.{k}": v for k, v in tensors.items()}), LACKS.format(ALL)),
+    "another shape": (edited(lambda tensors: tensors | {QUERY: tensors[QUERY][:-1].contiguous()}), LACKS.format(1)),
+    "more layers wanted": (config(num_hidden_layers=6), LACKS.format(32)),
+    "another vocabulary wanted": (config(vocab_size=9), LACKS.format(r"\d")),
+    "no JSON": (lambda folder: (folder / "config.json").write_text("{"), UNREADABLE),
+    "no tokenizer": (lambda folder: [f.unlink() for f in folder.glob("tokenizer*")], "has no tokenizer"),
+    "a broken tokenizer": (lambda folder: (folder / "tokenizer.json").write_bytes(os.urandom(1000)), UNREADABLE),
+}
+
+
+@pytest.mark.parametrize("damage, message", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_or_foreign_weights_are_refused_in_a_sentence(copied, capfd, damage, message):
+    """transformers itself only warns of missing tensors, and starts them anew at random."""
+    damage(copied)
+    with pytest.raises(ValueError, match=rf"copied' in \S+copied {message}: fetch or build the folder again") as error:
         hub.load("masked_lm", name=str(copied))
+    assert "\n" not in str(error.value) and "".join(traceback.format_exception(error.value)).count("Traceback") == 1
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", WEIGHTS])
+def test_pickles_are_refused(copied, name):
+    """A pickle runs code when it is read; this one would leave a file."""
+    (copied / WEIGHTS).unlink()
+    torch.save({"ran": Pickled(str(copied / "ran"))}, copied / name)
+    with pytest.raises(ValueError, match="cannot be loaded as masked_lm .*(safetensors|Safetensor)"):
+        hub.load("masked_lm", name=str(copied))
+    assert not (copied / "ran").exists()
+
+
+class Pickled:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
 
 
 def test_code_of_a_model_folder_is_not_run(copied):

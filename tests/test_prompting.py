@@ -1,14 +1,17 @@
 """Templates, verbalizers and the classifiers of chapters 2 and 3: faults are named, and no text breaks a template."""
 
+import re
+
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, BertConfig, BertForMaskedLM, PreTrainedTokenizerFast, RobertaConfig, RobertaForMaskedLM
 
 from prompttune_utils import hub
 from prompttune_utils.methods.fine_tuning import HeadClassifier
+from prompttune_utils.methods.prompt_oriented import FIRST_SOFT, FreeVectors, SoftPrompt, SoftTemplate
 from prompttune_utils.methods.prompting import PromptClassifier, Template, Verbalizer, encode, encode_batch
 
 TOKENIZER = AutoTokenizer.from_pretrained(hub.ASSETS / "mini-bert")
@@ -17,10 +20,16 @@ LENGTH = 40
 HOSTILE = [
     "", " \t\n", "\x00\x07\x1b\x7f\u200b\ufeff", "😀👩‍👩‍👧🇨🇳" * 30, "\u202eمرحبا بالعالم שלום", "a\u0300\u0301" * 200, "ﷺ㍿½" * 50,
     "good " * 20_000, "字" * 100_000, "x" * 100_000, " " * 100_000 + "good", "." * 100_000,
-    "{text} {mask} {} {0} {sep", "It was [MASK].", "[MASK] [CLS] [SEP] [PAD] [UNK] <s> </s> <extra_id_0>", "[mask][MASK]" * 100,
+    "{text} {mask} {} {0} {sep", "It was [MASK].", "[MASK] [CLS] [SEP] [PAD] [UNK] <s> </s> <extra_id_0>", "[mask][MASK]" * 100, "[MASK]" * 1000,
+    "\ud800 half a character", "%s %(x)s \\n \\x00 <b>&amp;</b> '; DROP TABLE texts; --", "١٢٣ १२३ Ⅷ ２０２４", "\r\n\u2028\x85", "\ufffe\uffff\U0010ffff",
 ]  # fmt: skip
-TEXT = st.text(max_size=120) | st.sampled_from(HOSTILE) | st.lists(st.sampled_from(HOSTILE), max_size=3).map(" ".join)
-same_examples = settings(max_examples=120, deadline=None, derandomize=True, database=None)
+PIECES = st.sampled_from([*"a好 \n{}.", "😀", "\u202e", "\u0301", "ש", "[MASK]", "{mask}", "{text}", "[SEP]"])
+TEXT = st.text(max_size=60) | st.lists(PIECES, max_size=60).map("".join) | st.sampled_from(HOSTILE)
+PATTERNS = [
+    "{text} It was {mask}.", "Review: {text} 总之很{mask}。", "{mask}{text}", "{text} ? {mask}, {sep} {text_b}", "{text_b} So {mask} {text}",
+    "{soft:3} {text} It was {mask}.{soft}", "{text_b} {soft} {sep} {mask} {soft:2} {text} !",
+]  # fmt: skip
+TEXTS, BATCHES = 50, 200
 
 
 def ids_of(words):
@@ -28,43 +37,57 @@ def ids_of(words):
 
 
 def text_ids(text):
-    return [UNK if i in TOKENIZER.all_special_ids else i for i in ids_of(text)]
+    return [UNK if i in TOKENIZER.all_special_ids else i for i in ids_of(text[: 20 * LENGTH].encode("utf-8", "replace").decode())]
 
 
-@same_examples
-@given(TEXT)
-@example("[MASK]" * 1000)
-def test_no_text_breaks_a_template(text):
-    template = Template("Review: {text} It was {mask}.", TOKENIZER, LENGTH)
-    encoded = encode(template, {"text": text})
-    ids, head, tail = encoded["input_ids"], [CLS, *ids_of("Review:")], [*ids_of("It was"), MASK, *ids_of("."), SEP]
-    assert len(ids) == len(encoded["token_type_ids"]) <= LENGTH
-    assert ids.count(MASK) == 1
-    assert ids[: len(head)] == head and ids[-len(tail) :] == tail
-    middle = ids[len(head) : -len(tail)]
-    assert not {CLS, SEP, MASK} & set(middle)
-    # nothing of a text that fits is lost, and a longer one is cut only at its end
-    whole = text_ids(text[: 20 * LENGTH])
-    assert middle == whole[: LENGTH - len(head) - len(tail)]
+def kept(a, b, room):
+    """How many tokens of two texts may stay: all that fit; else the longer gives way, and two long ones get half each."""
+    if a + b <= room:
+        return [(a, b)]
+    if min(a, b) <= room // 2:
+        return [(a, room - a) if a < b else (room - b, b)]
+    return [(room // 2, room - room // 2), (room - room // 2, room // 2)]
 
 
-@same_examples
-@given(TEXT, TEXT)
-def test_no_pair_breaks_a_template(text, text_b):
-    encoded = encode(Template("{text} ? {mask}, {sep} {text_b}", TOKENIZER, LENGTH), {"text": text, "text_b": text_b})
-    ids, types = encoded["input_ids"], encoded["token_type_ids"]
-    assert len(ids) == len(types) <= LENGTH
-    assert ids.count(MASK) == 1 and ids.count(SEP) == 2 and ids[0] == CLS and ids[-1] == SEP
-    place, fixed = ids.index(MASK), [*ids_of("?"), MASK, *ids_of(","), SEP]
-    assert ids[place - 1 : place + 3] == fixed
-    assert types == [0] * (place + 3) + [1] * (len(ids) - place - 3)
-    a, b = ids[1 : place - 1], ids[place + 3 : -1]
-    whole_a, whole_b = text_ids(text[: 20 * LENGTH]), text_ids(text_b[: 20 * LENGTH])
-    assert a == whole_a[: len(a)] and b == whole_b[: len(b)]
-    # the longer text gives way: a cut text is never shorter than the other by more than a token
-    assert len(a) == len(whole_a) or len(a) >= len(b) - 1
-    assert len(b) == len(whole_b) or len(b) >= len(a) - 1
-    assert len(ids) == LENGTH or (a, b) == (whole_a, whole_b)
+def encodings(pattern, row):
+    """What a row may be encoded as: each word of the pattern, one mask, and of the texts what fits."""
+    fresh, special, parts, texts = iter(range(FIRST_SOFT, FIRST_SOFT + 9)), {"mask": [MASK], "sep": [SEP]}, [], {}
+    for slot, number, words in re.findall(r"\{(\w+):?(\d*)\}|([^{}\s][^{}]*)", pattern):
+        if slot.startswith("text"):
+            texts[slot] = text_ids(row[slot])
+        parts.append(slot if slot in texts else ids_of(words) if words else special.get(slot) or [next(fresh) for _ in range(int(number or 1))])
+    (first, a), (second, b) = (*texts.items(), ("no second", []))[:2]
+    room = LENGTH - 2 - sum(len(part) for part in parts if isinstance(part, list))
+    for long_a, long_b in kept(len(a), len(b), room):
+        cut = {first: a[:long_a], second: b[:long_b]}
+        yield [CLS, *(i for part in parts for i in (cut[part] if isinstance(part, str) else part)), SEP]
+
+
+def test_ten_thousand_hostile_texts(mini):
+    """Through template, tokenizer and scorer: no crash, each word of the template and one mask in place, finite scores."""
+    seen, verbalizer = {}, Verbalizer({"negative": "bad", "positive": "good"}, TOKENIZER)
+
+    @settings(max_examples=BATCHES, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.sampled_from(PATTERNS), st.lists(TEXT, min_size=TEXTS, max_size=TEXTS))
+    def no_text_breaks_it(pattern, texts):
+        rows = [{"text": text, "text_b": other} for text, other in zip(texts, texts[1:] + texts[:1])]
+        if "{soft" in pattern:
+            template = SoftTemplate(pattern, TOKENIZER, LENGTH)
+            prompt = SoftPrompt(mini, template, verbalizer, FreeVectors(torch.zeros(template.soft, 192)))
+        else:
+            prompt = PromptClassifier(mini, Template(pattern, TOKENIZER, LENGTH), verbalizer)
+        for row in rows:
+            encoded = encode(prompt.template, row)
+            assert encoded["input_ids"] in list(encodings(pattern, row))
+            place = encoded["input_ids"].index(SEP) + 1
+            assert encoded["token_type_ids"] == [0] * place + [1] * (len(encoded["input_ids"]) - place)
+        with torch.inference_mode():
+            scores = prompt.scores(rows)
+        assert scores.shape == (TEXTS, 2) and scores.isfinite().all()
+        seen[pattern] = seen.get(pattern, 0) + TEXTS
+
+    no_text_breaks_it()
+    assert sum(seen.values()) >= 10_000 and set(seen) == set(PATTERNS)
 
 
 FAULTS = {
@@ -157,6 +180,11 @@ WORDS = {
 def test_faulty_label_word_is_named(words, message):
     with pytest.raises(ValueError, match=message):
         Verbalizer(words, TOKENIZER)
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return hub.load("masked_lm", name="mini-bert", verbose=False)
 
 
 @pytest.fixture

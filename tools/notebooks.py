@@ -131,14 +131,14 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def run(notebook: Path) -> tuple[NotebookNode, float, float]:
-    """Executes a notebook in its folder, in memory: the executed notebook, CPU seconds, wall seconds."""
+def run(notebook: Path, folder: Path | None = None, environment: dict[str, str] | None = None) -> tuple[NotebookNode, float, float]:
+    """Executes a notebook in memory, in its folder and with our environment, or with those given: the executed notebook, CPU seconds, wall seconds."""
     node = read(notebook)
     timeout = None if os.environ.get("PROMPTTUNE_RECORD") == "1" else 600
-    options = {"kernel_name": "python3", "extra_arguments": ["--log-level=ERROR"], "resources": {"metadata": {"path": str(notebook.parent)}}}
+    options = {"kernel_name": "python3", "extra_arguments": ["--log-level=ERROR"], "resources": {"metadata": {"path": str(folder or notebook.parent)}}}
     cpu, wall = cpu_seconds(), time.perf_counter()
     try:
-        NotebookClient(node, timeout=timeout, record_timing=False, coalesce_streams=True, **options).execute()
+        NotebookClient(node, timeout=timeout, record_timing=False, coalesce_streams=True, **options).execute(env=environment or dict(os.environ))
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise SystemExit(f"{notebook.name} stops with an error, and its file stays as it was: mend the cell.\n{error}") from None
     cpu, wall = cpu_seconds() - cpu, time.perf_counter() - wall
