@@ -42,6 +42,13 @@ TASKS = {
     ),
     "sst2": ("SetFit/sst2", {"pool": "train", "test": "test", "validation": "validation"}, {"text": "text", "label": "label"}, ["negative", "positive"], "en"),
     "chnsenticorp": ("lansinuote/ChnSentiCorp", {"pool": "train", "test": "test"}, {"text": "text", "label": "label"}, ["negative", "positive"], "zh"),
+    "eprstmt": (
+        "CLUEbenchmark/FewCLUE/eprstmt",
+        {"pool": "train_few_all", "test": "test_public", "more": "dev_few_all"},
+        {"text": "sentence", "label": "label"},
+        ["Negative", "Positive"],
+        "zh",
+    ),
     "ag_news": ("fancyzhx/ag_news", {"pool": "train", "test": "test"}, {"text": "text", "label": "label"}, ["world", "sports", "business", "technology"], "en"),
     "rte": (
         "SetFit/rte",

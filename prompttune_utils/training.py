@@ -1,4 +1,4 @@
-"""One training loop for every method, on Accelerate: seeded, with a progress bar, resumable to the same numbers."""
+"""One training loop for every method, on Accelerate: seeded, with a progress bar, resumable to the same numbers, on one process or several."""
 
 import shutil
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
-from accelerate.utils import set_seed
+from accelerate.utils import broadcast, set_seed
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 from transformers import get_linear_schedule_with_warmup
@@ -43,15 +43,18 @@ def fit(
 ) -> list[float]:
     """Tunes the parameters of `model` that require a gradient, by AdamW with a linear schedule.
 
+    Under `accelerate launch` the processes share every batch and end with the same weights, those of one process but for rounding
+    (random masks such as dropout's apart, which each process draws for its own rows).
+
     Args:
         model: its parameters with requires_grad are tuned; it is left in eval mode.
         rows: training rows, passed over in a new seeded order as often as `steps` needs.
-        loss_of: maps a batch of rows to a scalar loss.
+        loss_of: maps a batch of rows to a scalar loss, their mean.
         learning_rate: peak of the schedule: up over the share `warmup` of the steps, then linearly down to 0.
         steps: number of optimizer steps.
-        batch_size: rows a step.
+        batch_size: rows a step, of all processes together.
         seed: order of the rows and everything random in the model.
-        checkpoint: a folder: saved there every `checkpoint_every` steps; a run that was cut off goes on from it and
+        checkpoint: a folder, the same for all processes: saved there every `checkpoint_every` steps; a run that was cut off goes on from it and
             ends with the same numbers as an unbroken one.
         progress: show a bar (on stderr).
         after_step: called with the number of the step just taken.
@@ -60,13 +63,19 @@ def fit(
         The loss of every step.
 
     Raises:
-        ValueError: no rows, or nothing to tune.
+        ValueError: no rows, nothing to tune, or a batch that the processes cannot share evenly.
     """
     tuned = [p for p in model.parameters() if p.requires_grad]
     if not rows or not tuned:
         raise ValueError("There is nothing to train: " + ("no parameter of the model has requires_grad=True." if rows else "the list of rows is empty."))
     set_seed(seed)
     accelerator = Accelerator(device_placement=False, dataloader_config=DataLoaderConfiguration(split_batches=True))
+    processes = accelerator.num_processes
+    if batch_size % processes:
+        raise ValueError(f"A batch of {batch_size} rows cannot be shared by {processes} processes: choose a multiple of {processes} as batch_size.")
+    if processes > 1:  # a start drawn before the seed differs from process to process
+        for tensor in [*model.parameters(), *model.buffers()]:
+            broadcast(tensor.data)
     optimizer = torch.optim.AdamW(tuned, lr=learning_rate, weight_decay=weight_decay)
     schedule = get_linear_schedule_with_warmup(optimizer, int(warmup * steps), steps)
     order, generator = [], torch.Generator().manual_seed(seed)
@@ -75,15 +84,21 @@ def fit(
     # with a generator of its own: else a loader draws from the one of the dropout masks each time that it is started
     loader = DataLoader([rows[i] for i in order[: steps * batch_size]], batch_size=batch_size, collate_fn=list, generator=generator)
     state = _Progress()
-    wrapped, optimizer, schedule, loader = accelerator.prepare(model, optimizer, schedule, loader)
+    # evaluation_mode: not wrapped for several processes, since only a call of the wrapper itself would average gradients, and loss_of calls inner parts
+    accelerator.prepare_model(model, evaluation_mode=True)
+    optimizer, schedule, loader = accelerator.prepare(optimizer, schedule, loader)
     accelerator.register_for_checkpointing(state)
     if checkpoint and Path(checkpoint).is_dir():
         accelerator.load_state(str(checkpoint))
         loader = accelerator.skip_first_batches(loader, state.step)
-    wrapped.train()
-    for batch in tqdm(loader, total=steps, initial=state.step, disable=not progress, desc="training"):
+    model.train()
+    for batch in tqdm(loader, total=steps, initial=state.step, disable=not (progress and accelerator.is_main_process), desc="training"):
         loss = loss_of(batch)
         accelerator.backward(loss)
+        if processes > 1:
+            loss = accelerator.reduce(loss.detach(), "mean")
+            for p in tuned:
+                p.grad = None if p.grad is None else accelerator.reduce(p.grad, "mean")
         accelerator.clip_grad_norm_(tuned, 1.0)
         optimizer.step()
         schedule.step()
@@ -99,15 +114,20 @@ def fit(
 
 
 def _save(accelerator: Accelerator, folder: Path) -> None:
-    """Saves beside and swaps, so that a kill never leaves half a checkpoint."""
+    """Saves beside and swaps, so that a kill never leaves half a checkpoint. The main process writes, each adds the state of its random numbers."""
     new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
-    shutil.rmtree(new, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
+    if accelerator.is_main_process:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
     accelerator.save_state(str(new))
-    if folder.is_dir():
-        folder.rename(old)
-    new.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        if folder.is_dir():
+            folder.rename(old)
+        new.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
 
 
 def trainable(model: torch.nn.Module) -> int:

@@ -1,0 +1,129 @@
+"""`accelerate launch` on two processes of the CPU gives what one process gives."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from prompttune_utils import hub
+from prompttune_utils.data import load_task, read_csv
+from prompttune_utils.methods.your_own_task import start, train
+from prompttune_utils.training import fit
+
+ROOT = Path(__file__).resolve().parent.parent
+SETTINGS = {"learning_rate": 0.03, "steps": 6, "batch_size": 8}
+WORDS = {"negative": "terrible", "positive": "great"}
+
+TWICE = f"""
+import sys
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from safetensors.torch import save_file
+
+sys.path.insert(0, {str(ROOT / "tests")!r})
+import test_two_processes as here
+
+accelerator, folder, vectors, losses = Accelerator(), Path(sys.argv[1]), {{}}, {{}}
+assert accelerator.num_processes == 2
+
+
+def run(name, **options):
+    prompt, rows = here.prompt_and_rows()
+    if accelerator.process_index:
+        prompt.prompt.vectors.data.add_(1)  # a start of its own, which must not matter
+    losses[name] = torch.tensor(here.fit(prompt.prompt, rows, prompt.loss, **(here.SETTINGS | options)))
+    vectors[name] = prompt.prompt().detach()
+
+
+def stop(step):
+    if step == 4:
+        raise InterruptedError
+
+
+run("plain")
+try:
+    run("cut off", checkpoint=folder / "run", checkpoint_every=3, after_step=stop)
+except InterruptedError:
+    accelerator.free_memory()
+run("resumed", checkpoint=folder / "run", checkpoint_every=3)
+try:
+    run("odd", batch_size=7)
+except ValueError as error:
+    (folder / f"error{{accelerator.process_index}}").write_text(str(error))
+reduce = Accelerator.reduce
+Accelerator.reduce = lambda self, tensor, reduction="sum", **_: tensor
+run("each for itself")
+save_file(vectors | {{f"losses, {{name}}": values for name, values in losses.items()}}, str(folder / f"{{accelerator.process_index}}.safetensors"))
+"""
+
+
+def prompt_and_rows():
+    torch.set_num_threads(1)
+    backbone, rows = hub.load("masked_lm", verbose=False), load_task("reviews-en").pool[:32]
+    backbone.model.requires_grad_(False)
+    return start(rows, list(WORDS), backbone, "{text} {soft:3} It was {mask}.", WORDS, 48), rows
+
+
+def launch(script, *arguments):
+    """Runs a script on two processes, on the CPU."""
+    options = ["--multi_gpu", "--num_machines=1", "--num_processes=2", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "accelerate.commands.launch", *options, str(script), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def twice(tmp_path_factory):
+    """What each of the two processes ended with."""
+    folder = tmp_path_factory.mktemp("two")
+    (folder / "twice.py").write_text(TWICE)
+    launch(folder / "twice.py", folder)
+    return folder, [load_file(folder / f"{process}.safetensors") for process in range(2)]
+
+
+def test_two_processes_give_the_result_of_one(twice):
+    prompt, rows = prompt_and_rows()
+    before = prompt.prompt().detach().clone()
+    losses = torch.tensor(fit(prompt.prompt, rows, prompt.loss, **SETTINGS))
+    one = prompt.prompt().detach()
+    assert (one - before).abs().max() > 0.05
+    for ended in twice[1]:
+        assert torch.allclose(ended["plain"], one, rtol=0, atol=1e-5) and torch.allclose(ended["losses, plain"], losses, rtol=0, atol=1e-5)
+        assert (ended["each for itself"] - one).abs().max() > 1e-3  # so the comparison would notice gradients that are not averaged
+    assert torch.equal(*(ended["plain"] for ended in twice[1]))
+
+
+def test_cut_off_and_resumed_on_two_processes(twice):
+    for ended in twice[1]:
+        assert torch.equal(ended["resumed"], ended["plain"]) and torch.equal(ended["losses, resumed"], ended["losses, plain"])
+    assert sorted(p.name for p in twice[0].glob("run*")) == ["run"]
+
+
+def test_a_batch_that_two_cannot_share(twice):
+    for process in range(2):
+        assert (twice[0] / f"error{process}").read_text() == "A batch of 7 rows cannot be shared by 2 processes: choose a multiple of 2 as batch_size."
+
+
+def test_the_script_of_the_chapter(tmp_path):
+    """Chapter 14's script, as it stands there: the saved prompt is that of one process, and one process reports."""
+    chapter = nbformat.read(ROOT / "notebooks" / "14_your_own_task.ipynb", as_version=4)
+    space = {}
+    exec(next(cell.source for cell in chapter.cells if cell.id == "script"), space)
+    (tmp_path / "train_prompt.py").write_text(space["SCRIPT"])
+    rows = [row for label in (0, 1) for row in [row for row in load_task("reviews-en").pool if row["label"] == label][:30]]
+    path = tmp_path / "yours.csv"
+    path.write_text("comment,verdict\n" + "".join('"{}",{}\n'.format(row["text"].replace('"', '""'), row["label"]) for row in rows), encoding="utf-8")
+    assert launch(tmp_path / "train_prompt.py", path, tmp_path / "p").count("soft prompt") == 1
+    read, labels = read_csv(path, text="comment", label="verdict")
+    prompt, _ = train(read, labels, hub.load("masked_lm", verbose=False), "soft prompt")
+    both = load_file(tmp_path / "p")
+    assert torch.allclose(both["prompt"], prompt.prompt(), rtol=0, atol=1e-4) and torch.allclose(both["prior"], prompt.prior, atol=1e-5)
