@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help book test serve execute results export budget minis lint clean
+.PHONY: help book test serve execute results export budget bench benchmarks minis lint clean
 
 help:  ## list the targets
 	@awk -F ':.*##  *' '/^[a-z]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ export: .venv/.installed  ## write prompttune_utils/methods/ from the chapters
 
 budget: .venv/.installed  ## measure the CPU seconds of every chapter and of the book
 	$(BIN)/python tools/notebooks.py budget
+
+bench: .venv/.installed  ## measure the speed of the methods against PEFT and against the bare backbone; about 5 CPU minutes
+	PYTHONPATH=. $(BIN)/python -W ignore tools/bench.py
+
+benchmarks: .venv/.installed  ## run all methods on public data and keep the results; resumable, about 2 CPU hours; PROMPTTUNE_MIRROR or the hub
+	PYTHONPATH=. $(BIN)/python -W ignore tools/benchmarks.py
 
 minis: .venv/.installed  ## pre-train the small models again; PROMPTTUNE_MIRROR names the folder with the texts
 	$(BIN)/python -m pretraining.mini_bert && $(BIN)/python -m pretraining.mini_gpt && $(BIN)/python -m pretraining.mini_gpt --small

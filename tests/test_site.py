@@ -133,14 +133,38 @@ def test_ledger_has_every_claim_and_every_answer(site):
     assert [e["settings"] for e in recorded if e["value"]["answer"].replace(" +- ", " ± ") not in " ".join(shown.split())] == []
 
 
-def test_ledger_wants_an_answer_of_every_chapter_that_is_there(tmp_path):
+@pytest.fixture(scope="session")
+def book_pages():
+    """The module that fills the pages; Sphinx loads it by its path, and so does this."""
     spec = importlib.util.spec_from_file_location("book_pages", ROOT / "book" / "_ext" / "book_pages.py")
-    pages = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pages)
-    assert pages.answer(tmp_path, "C99", "77_none") == "*Not tested yet*: its chapter is planned."
-    assert pages.answer(ROOT, "C14", "04_in_context_learning").startswith("**reproduced**, [](../notebooks/04_in_context_learning.ipynb): ")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_table_of_speed(book_pages, tmp_path):
+    kept = tmp_path / book_pages.RESULTS / "speed.json"
+    assert book_pages.speed(tmp_path).count("|") == 8 and not any(c.isdigit() for c in book_pages.speed(tmp_path))
+    row = {"model": "m", "what": "a", "against": "b", "ratio": 0.984, "low": 0.951, "high": 1.006, "goal": 1.0, "seconds": 0.0634, "seconds_against": 2}
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps({"ratios": [row, row | {"goal": None}]}), encoding="utf-8")
+    assert book_pages.speed(tmp_path).splitlines() == [
+        "| m | a | b | **0.98** (0.95 – 1.01) | ≤ 1.00 | 0.063 | 2.000 |",
+        "| m | a | b | **0.98** (0.95 – 1.01) | - | 0.063 | 2.000 |",
+    ]
+
+
+def test_every_table_has_its_place(book_pages):
+    for page, tables in book_pages.TABLES.items():
+        lines = (ROOT / f"{page}.md").read_text(encoding="utf-8").splitlines()
+        assert {line for line in lines if line.startswith("% ")} == {f"% {table.__name__}" for table in tables}, page
+
+
+def test_ledger_wants_an_answer_of_every_chapter_that_is_there(book_pages, tmp_path):
+    assert book_pages.answer(tmp_path, "C99", "77_none") == "*Not tested yet*: its chapter is planned."
+    assert book_pages.answer(ROOT, "C14", "04_in_context_learning").startswith("**reproduced**, [](../notebooks/04_in_context_learning.ipynb): ")
     with pytest.raises(ValueError, match="04_in_context_learning gives no answer to C99: add one"):
-        pages.answer(ROOT, "C99", "04_in_context_learning")
+        book_pages.answer(ROOT, "C99", "04_in_context_learning")
 
 
 def test_status_names_the_budgets():
