@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from prompttune_utils.hub import NotFound, Place, resolve
+from prompttune_utils.hub import NotFound, Place, not_fetched, reachable, resolve
 
 
 @dataclass
@@ -81,15 +81,21 @@ def load_task(name: str) -> Task:
 
 
 def _rows(place: Place, split: str) -> list[dict]:
-    from datasets import load_dataset
+    from datasets import Dataset, disable_progress_bars, load_dataset
 
     if place.kind == "hub":
-        return list(load_dataset(place.location, split=split))
+        if not reachable():
+            raise not_fetched(place, "it does not answer")
+        try:
+            return list(load_dataset(place.location, split=split))
+        except Exception as error:  # the hub, the network and the data set's own files each have their classes
+            raise not_fetched(place, error) from None
     files = sorted(Path(place.location).glob(f"{split}.jsonl*"))
     if not files:
         there = ", ".join(sorted(p.name.split(".")[0] for p in Path(place.location).glob("*.jsonl*")))
         raise NotFound(f"The {place.kind} {place.location} has no split {split!r}, only {there}: add {split}.jsonl.gz to it.")
-    return list(load_dataset("json", data_files=str(files[0]), split="train"))
+    disable_progress_bars()  # a local file takes no time to speak of
+    return list(Dataset.from_json(str(files[0])))  # load_dataset("json") would report the download over the network
 
 
 def few_shot(rows: list[dict], shots: int, seed: int, dev: bool = True) -> tuple[list[dict], list[dict]]:

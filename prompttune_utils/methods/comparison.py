@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from .. import hub
 from ..data import Task, few_shot, load_task
 from ..evaluation import accuracy, score_rows
 from .deep_prompts import DeepPrompts, PrefixEncoder, PrefixTuned
@@ -106,7 +107,8 @@ def naive_bayes(job: Job) -> Ready:
 
 def lstm(job: Job) -> Ready:
     """Frozen word vectors under an LSTM (chapter 1)."""
-    model = LstmClassifier(word_vectors(job.bert.tokenizer), job.bert.tokenizer, len(job.words))
+    tokenizer = hub.load("masked_lm", name="mini-bert", verbose=False).tokenizer  # the vectors are those of its vocabulary
+    model = LstmClassifier(word_vectors(tokenizer), tokenizer, len(job.words))
     return ready(job, model, model)
 
 
