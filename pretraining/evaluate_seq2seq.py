@@ -7,6 +7,7 @@ beside the weights (resumable) and writes the lines into the model's card.
 
 import copy
 import random
+from collections.abc import Iterable
 from functools import partial
 
 import torch
@@ -69,10 +70,10 @@ def prompt_tuned(backbone, words: list[str], train: list[dict], rows: list[dict]
     return accuracy(score_rows(rows, model.scores), [row["label"] for row in rows])
 
 
-def e2e(split: str) -> list[dict]:
-    """The E2E rows, one for each meaning representation."""
+def by_meaning(rows: Iterable[dict]) -> list[dict]:
+    """E2E rows gathered: one for each meaning representation, with all its references."""
     grouped: dict[str, list[str]] = {}
-    for row in corpora.read_rows("tuetschek/e2e_nlg", split):
+    for row in rows:
         grouped.setdefault(row["meaning_representation"], []).append(row["human_reference"])
     return [{"text": text, "references": said} for text, said in grouped.items()]
 
@@ -110,7 +111,7 @@ def measure(name: str) -> list[str]:
         )
     for title, train, test in (
         ("own restaurants", restaurants(2000, 0, test=False), restaurants(300, 0)),
-        ("E2E", e2e("train"), e2e("test")),
+        ("E2E", *(by_meaning(corpora.read_rows("tuetschek/e2e_nlg", split)) for split in ("train", "test"))),
     ):
         value = recorded.get({"describe": title, **DESCRIBE}, partial(describe, backbone, train, test, 0))
         say(f"data to text, {title}: BLEU {value['bleu']:.1f} (all weights tuned, {DESCRIBE['steps']} steps), copying the input {value['copy']:.1f}")

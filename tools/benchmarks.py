@@ -11,6 +11,7 @@ from dataclasses import replace
 import torch
 from transformers import logging
 
+from pretraining.evaluate_seq2seq import by_meaning
 from prompttune_utils import hub
 from prompttune_utils.arithmetic import problems
 from prompttune_utils.data import Task, _rows, load_task, majority
@@ -74,18 +75,10 @@ def split(dataset: str, name: str) -> list[dict]:
     return _rows(hub.resolve(dataset, "*.jsonl*"), name)
 
 
-def restaurants(part: str) -> list[dict]:
-    """E2E, one row for each meaning representation."""
-    grouped: dict[str, list[str]] = {}
-    for row in split("tuetschek/e2e_nlg", part):
-        grouped.setdefault(row["meaning_representation"], []).append(row["human_reference"])
-    return [{"text": text, "references": said} for text, said in grouped.items()]
-
-
 def e2e(home, results: Recorded) -> None:
     """BLEU on E2E of the encoder-decoder after 150 steps of 16 rows."""
-    train = [{"text": row["text"], "target": said} for row in restaurants("train") for said in row["references"]]
-    test = random.Random(0).sample(restaurants("test"), ASKED)
+    train = [{"text": row["text"], "target": said} for row in by_meaning(split("tuetschek/e2e_nlg", "train")) for said in row["references"]]
+    test = random.Random(0).sample(by_meaning(split("tuetschek/e2e_nlg", "test")), ASKED)
     references = [row["references"] for row in test]
 
     def described(way, rate, seed):

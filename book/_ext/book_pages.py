@@ -62,7 +62,7 @@ def shown(values: list[float], digits: int = 3) -> str:
 
 
 def classification(root: Path) -> str:
-    """A table row for each method, best mean accuracy first: accuracy on the five tasks; then the untrained prompt and the majority."""
+    """A table row for each method, best mean accuracy first: accuracy on the five tasks; the untrained prompt and the majority among them."""
     rows: dict[str, dict[str, list]] = {}
     for (task, method, _, steps, *_), values in benchmarked(root, "benchmark").items():
         rows.setdefault(method if steps else f"{method}, untrained", {})[task] = [value["accuracy"] for value in values]

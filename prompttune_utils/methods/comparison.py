@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 import torch
 from safetensors.torch import save
 from torch import nn
+from transformers import AutoTokenizer
 
 from .. import hub
 from ..data import Task, few_shot, load_task
@@ -107,7 +108,7 @@ def naive_bayes(job: Job) -> Ready:
 
 def lstm(job: Job) -> Ready:
     """Frozen word vectors under an LSTM (chapter 1)."""
-    tokenizer = hub.load("masked_lm", name="mini-bert", verbose=False).tokenizer  # the vectors are those of its vocabulary
+    tokenizer = AutoTokenizer.from_pretrained(hub.resolve("mini-bert").location)  # the vectors are those of its vocabulary
     model = LstmClassifier(word_vectors(tokenizer), tokenizer, len(job.words))
     return ready(job, model, model)
 
@@ -188,17 +189,14 @@ def deep_prompts(job: Job) -> Ready:
     return ready(job, model, model)
 
 
-RAW = {
-    "en": ("reviews-en", ["terrible", "great"], "{text} It was {mask}."),
-    "zh": ("reviews-zh", ["差", "好"], "{text} 质量很{mask}。"),
-}
+RAW = {"en": "reviews-en", "zh": "reviews-zh"}  # whose texts a prompt is pre-trained on, and whose label words and template name them
 
 
 def ppt(job: Job) -> Ready:
     """Twenty vectors, pre-trained for 90 steps on reviews that the hand-made prompt has labelled (chapter 12); the backbone frozen."""
-    name, words, pattern = RAW[job.language]
-    texts = [{"text": row["text"]} for row in load_task(name).pool[:200]]
-    source = replace(job, words=words, patterns=[pattern])
+    words, patterns = WORDINGS[RAW[job.language]]
+    texts = [{"text": row["text"]} for row in load_task(RAW[job.language]).pool[:200]]
+    source = replace(job, words=words, patterns=patterns)
     teacher = PromptClassifier(job.bert, source.template(), source.verbalizer())
     teacher.calibrate(texts[:64])
     taught = SoftPrompt(job.bert, source.template("{soft:20} {text} {mask}"), source.verbalizer(), FreeVectors(starting_words(job, 20)))
