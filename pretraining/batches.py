@@ -9,9 +9,14 @@ def padded(rows: list[tuple], part: int = 0) -> int:
     return -(-max(len(row[part]) for row in rows) // STEP) * STEP
 
 
-def sorted_batches(rows: list[tuple], parts: tuple[int, ...] = (0,)) -> list[list[tuple]]:
+def sorted_batches(
+    rows: list[tuple], parts: tuple[int, ...] = (0,)
+) -> list[list[tuple]]:
     """Rows of like length together, BATCH_TOKENS a batch; `parts` are those whose tokens count."""
-    rows, batches = sorted(rows, key=lambda row: sum(len(row[part]) for part in parts)), []
+    rows, batches = (
+        sorted(rows, key=lambda row: sum(len(row[part]) for part in parts)),
+        [],
+    )
     while rows:
         count = max(1, BATCH_TOKENS // sum(padded(rows[-1:], part) for part in parts))
         batches.append(rows[-count:])

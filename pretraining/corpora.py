@@ -52,13 +52,17 @@ def mirror() -> Path:
     """The folder named by PROMPTTUNE_MIRROR; raises SystemExit with one sentence when it is not set."""
     folder = os.environ.get("PROMPTTUNE_MIRROR", "")
     if not Path(folder).is_dir() or not folder:
-        raise SystemExit("Pre-training reads public text: set PROMPTTUNE_MIRROR to a folder laid out by hub id (<org>/<name>/<split>.jsonl.gz).")
+        raise SystemExit(
+            "Pre-training reads public text: set PROMPTTUNE_MIRROR to a folder laid out by hub id (<org>/<name>/<split>.jsonl.gz)."
+        )
     return Path(folder)
 
 
 def read_rows(dataset: str, split: str) -> Iterator[dict]:
     """Rows of one split of the mirror, as dictionaries."""
-    with gzip.open(mirror() / dataset / f"{split}.jsonl.gz", "rt", encoding="utf-8") as lines:
+    with gzip.open(
+        mirror() / dataset / f"{split}.jsonl.gz", "rt", encoding="utf-8"
+    ) as lines:
         yield from map(json.loads, lines)
 
 
@@ -75,7 +79,11 @@ def held_out_keys() -> set[str]:
             if path.name.startswith("unlabeled"):
                 continue
             for row in read_rows(dataset, path.name.split(".")[0]):
-                for piece in [row[column], *sentences(row[column], "zh"), *sentences(row[column], "en")]:
+                for piece in [
+                    row[column],
+                    *sentences(row[column], "zh"),
+                    *sentences(row[column], "en"),
+                ]:
                     k = key(piece)
                     if len(k) >= (12 if re.search("[一-鿿]", k) else 30):
                         keys.add(k)

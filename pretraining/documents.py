@@ -19,7 +19,18 @@ from prompttune_utils.hub import ASSETS
 
 ARROWS = ["->", "->", "->", "→", "=>", ":", "=", "|", "-"]
 SEPARATORS = ["\n", "\n", "\n", ", ", "; ", "，", " / "]
-TENS = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"]
+TENS = [
+    "",
+    "",
+    "twenty",
+    "thirty",
+    "forty",
+    "fifty",
+    "sixty",
+    "seventy",
+    "eighty",
+    "ninety",
+]
 UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
 eighteen nineteen""".split()
 CHINESE_DIGITS = "零一二三四五六七八九"
@@ -58,12 +69,24 @@ TITLES = {
     "same": ["say it again", "copy"],
 }
 QUESTIONS = {
-    "zh_en": ["what is {} in english?", "what does {} mean?", "how do you say {} in english?", "{}用英文怎么说？"],
-    "en_zh": ["what is {} in chinese?", "how do you say {} in chinese?", "{}用中文怎么说？"],
+    "zh_en": [
+        "what is {} in english?",
+        "what does {} mean?",
+        "how do you say {} in english?",
+        "{}用英文怎么说？",
+    ],
+    "en_zh": [
+        "what is {} in chinese?",
+        "how do you say {} in chinese?",
+        "{}用中文怎么说？",
+    ],
     "antonym": ["what is the opposite of {}?", "which word means the opposite of {}?"],
     "plural": ["what is the plural of {}?", "one {}, two what?"],
     "past": ["what is the past tense of {}?", "today i {}. what did i do yesterday?"],
-    "first_letter": ["what is the first letter of {}?", "which letter does {} begin with?"],
+    "first_letter": [
+        "what is the first letter of {}?",
+        "which letter does {} begin with?",
+    ],
     "category": ["what kind of thing is {}?", "which group does {} belong to?"],
     "sum": ["what is {}?", "how much is {}?"],
     "next_number": ["which number comes after {}?"],
@@ -73,10 +96,30 @@ QUESTIONS = {
     "kind": ["what is a {}?"],
 }
 WORD_PAGES = {
-    "zh": ["{a} means {b}.", "in english, {a} is {b}.", "the english word for {a} is {b}.", "{a}的英文是{b}。", "{a}的意思是{b}。"],
-    "en": ["{b} in chinese is {a}.", "the chinese word for {b} is {a}.", "in chinese, {b} is {a}.", "{b}的中文是{a}。"],
-    "antonym": ["the opposite of {a} is {b}.", "{a} is the opposite of {b}.", "{a} and {b} are opposites.", "not {a} but {b}."],
-    "first_letter": ["{a} begins with the letter {b}.", "{a} starts with {b}.", "the word {a} begins with {b}."],
+    "zh": [
+        "{a} means {b}.",
+        "in english, {a} is {b}.",
+        "the english word for {a} is {b}.",
+        "{a}的英文是{b}。",
+        "{a}的意思是{b}。",
+    ],
+    "en": [
+        "{b} in chinese is {a}.",
+        "the chinese word for {b} is {a}.",
+        "in chinese, {b} is {a}.",
+        "{b}的中文是{a}。",
+    ],
+    "antonym": [
+        "the opposite of {a} is {b}.",
+        "{a} is the opposite of {b}.",
+        "{a} and {b} are opposites.",
+        "not {a} but {b}.",
+    ],
+    "first_letter": [
+        "{a} begins with the letter {b}.",
+        "{a} starts with {b}.",
+        "the word {a} begins with {b}.",
+    ],
 }
 
 
@@ -85,7 +128,12 @@ def spare(*key) -> bool:
     return zlib.crc32(repr(key).encode()) % 10 == 0
 
 
-BACKWARDS = {"number_word": "word_number", "word_number": "number_word", "next_number": "last_number", "last_number": "next_number"}
+BACKWARDS = {
+    "number_word": "word_number",
+    "word_number": "number_word",
+    "next_number": "last_number",
+    "last_number": "next_number",
+}
 
 
 def spared(rule: str, a: str, b: str) -> bool:
@@ -106,7 +154,11 @@ def readable(text: str) -> bool:
 
 def number_word(n: int) -> str:
     """0 to 99 in English words."""
-    return UNITS[n] if n < 20 else TENS[n // 10] + ("" if n % 10 == 0 else " " + UNITS[n % 10])
+    return (
+        UNITS[n]
+        if n < 20
+        else TENS[n // 10] + ("" if n % 10 == 0 else " " + UNITS[n % 10])
+    )
 
 
 def number_zh(n: int) -> str:
@@ -118,7 +170,10 @@ def number_zh(n: int) -> str:
 
 def read_asset(name: str, file: str) -> list[dict]:
     """The rows of a packaged jsonl file."""
-    return [json.loads(line) for line in (ASSETS / name / file).read_text(encoding="utf-8").splitlines()]
+    return [
+        json.loads(line)
+        for line in (ASSETS / name / file).read_text(encoding="utf-8").splitlines()
+    ]
 
 
 @cache
@@ -127,25 +182,72 @@ def word_pairs(split: str) -> dict[str, list[tuple[str, str]]]:
 
     Pairs that the tokenizer cannot write are left out, and of the train split those that are a test pair of another rule.
     """
-    words = [row for row in read_asset("zh-en-words", "words.jsonl") if row["split"] == split]
-    rules = [row for row in read_asset("word-rules", "pairs.jsonl") if row["split"] == split]
-    facts = [row for row in read_asset("facts", "facts.jsonl") if (row["split"] == "test") == (split == "test")]
-    pairs = {"zh_en": [(w["zh"], w["en"]) for w in words], "en_zh": [(w["en"], w["zh"]) for w in words]}
+    words = [
+        row for row in read_asset("zh-en-words", "words.jsonl") if row["split"] == split
+    ]
+    rules = [
+        row for row in read_asset("word-rules", "pairs.jsonl") if row["split"] == split
+    ]
+    facts = [
+        row
+        for row in read_asset("facts", "facts.jsonl")
+        if (row["split"] == "test") == (split == "test")
+    ]
+    pairs = {
+        "zh_en": [(w["zh"], w["en"]) for w in words],
+        "en_zh": [(w["en"], w["zh"]) for w in words],
+    }
     for rule, back in (("antonym", None), ("plural", "singular"), ("past", "base")):
-        pairs[rule] = [(row["input"], row["output"]) for row in rules if row["rule"] == rule]
+        pairs[rule] = [
+            (row["input"], row["output"]) for row in rules if row["rule"] == rule
+        ]
         turned = [(b, a) for a, b in pairs[rule]]
         if back is None:
             pairs[rule] += turned
         else:
             pairs[back] = turned
     pairs["first_letter"] = [(w["en"], w["en"][0]) for w in words if len(w["en"]) > 2]
-    pairs["category"] = [(w["en"], w["category"]) for w in words if w["category"] in CATEGORIES and w["en"] != w["category"]]
-    pairs["category_zh"] = [(w["zh"], CATEGORIES[w["category"]]) for w in words if w["category"] in CATEGORIES]
-    for relation in ("capital", "language", "continent", "currency", "country", "kind", "colour", "material", "use", "workplace"):
+    pairs["category"] = [
+        (w["en"], w["category"])
+        for w in words
+        if w["category"] in CATEGORIES and w["en"] != w["category"]
+    ]
+    pairs["category_zh"] = [
+        (w["zh"], CATEGORIES[w["category"]])
+        for w in words
+        if w["category"] in CATEGORIES
+    ]
+    for relation in (
+        "capital",
+        "language",
+        "continent",
+        "currency",
+        "country",
+        "kind",
+        "colour",
+        "material",
+        "use",
+        "workplace",
+    ):
         for suffix in ("", "_zh"):
-            pairs[relation + suffix] = [(f["subject" + suffix], f["object" + suffix]) for f in facts if f["relation"] == relation]
-    asked = {pair for listed in word_pairs("test").values() for pair in listed} if split == "train" else set()
-    return {rule: [pair for pair in listed if readable(pair[0] + " " + pair[1]) and pair not in asked] for rule, listed in pairs.items()}
+            pairs[relation + suffix] = [
+                (f["subject" + suffix], f["object" + suffix])
+                for f in facts
+                if f["relation"] == relation
+            ]
+    asked = (
+        {pair for listed in word_pairs("test").values() for pair in listed}
+        if split == "train"
+        else set()
+    )
+    return {
+        rule: [
+            pair
+            for pair in listed
+            if readable(pair[0] + " " + pair[1]) and pair not in asked
+        ]
+        for rule, listed in pairs.items()
+    }
 
 
 def computed(rule: str, r: random.Random) -> tuple[str, str]:
@@ -162,7 +264,15 @@ def computed(rule: str, r: random.Random) -> tuple[str, str]:
     }[rule]()
 
 
-NUMBER_RULES = ["next_number", "last_number", "sum", "larger", "number_word", "word_number", "number_zh"]
+NUMBER_RULES = [
+    "next_number",
+    "last_number",
+    "sum",
+    "larger",
+    "number_word",
+    "word_number",
+    "number_zh",
+]
 # rule -> how often a list follows it
 RULES = {
     "zh_en": 10, "en_zh": 8, "antonym": 6, "plural": 4, "singular": 2, "past": 4, "base": 2, "first_letter": 4, "category": 5, "category_zh": 3,
@@ -171,7 +281,14 @@ RULES = {
     "capital": 2, "language": 1, "continent": 1, "currency": 1, "country": 1, "kind": 2, "colour": 1, "material": 1, "use": 1, "workplace": 1,
     "capital_zh": 1, "language_zh": 1, "kind_zh": 1, "colour_zh": 1, "country_zh": 1, "sentence_zh_en": 2, "sentence_en_zh": 2,
 }  # fmt: skip
-KINDS = {"list": 0.42, "repeat": 0.15, "problems": 0.20, "sums": 0.05, "reference": 0.13, "questions": 0.05}
+KINDS = {
+    "list": 0.42,
+    "repeat": 0.15,
+    "problems": 0.20,
+    "sums": 0.05,
+    "reference": 0.13,
+    "questions": 0.05,
+}
 
 
 @dataclass
@@ -198,15 +315,27 @@ class Documents:
         words: the words that texts say twice; the more different ones, the sooner a model learns to look back.
     """
 
-    def __init__(self, reviews: dict[str, list[tuple[str, int]]], sentences: list[tuple[str, str]], labels: list[str], words: list[str], seed: int):
+    def __init__(
+        self,
+        reviews: dict[str, list[tuple[str, int]]],
+        sentences: list[tuple[str, str]],
+        labels: list[str],
+        words: list[str],
+        seed: int,
+    ):
         self.random = random.Random(seed)
         self.reviews, self.sentences, self.labels = reviews, sentences, labels
         self.pairs = word_pairs("train")
         test = word_pairs("test")
-        self.known = {rule: self.pairs[rule] + test[rule] for rule in ("zh_en", "antonym", "first_letter")}
+        self.known = {
+            rule: self.pairs[rule] + test[rule]
+            for rule in ("zh_en", "antonym", "first_letter")
+        }
         self.words = words
         self.facts = read_asset("facts", "facts.jsonl")
-        self.relations = json.loads((ASSETS / "facts" / "relations.json").read_text(encoding="utf-8"))
+        self.relations = json.loads(
+            (ASSETS / "facts" / "relations.json").read_text(encoding="utf-8")
+        )
         self.by_group: dict[str, dict[str, list[str]]] = {}
         for rule in ("category", "category_zh"):
             for word, group in self.pairs[rule]:
@@ -243,9 +372,26 @@ class Documents:
         if r.random() < 0.75:
             return "", f" {r.choice(ARROWS)} ", r.choice(SEPARATORS)
         if "opinion" in rule:
-            one, two = r.choice([("review", "sentiment"), ("text", "label"), ("input", "output"), ("review", "opinion"), ("评论", "情感")])
+            one, two = r.choice(
+                [
+                    ("review", "sentiment"),
+                    ("text", "label"),
+                    ("input", "output"),
+                    ("review", "opinion"),
+                    ("评论", "情感"),
+                ]
+            )
         else:
-            one, two = r.choice([("input", "output"), ("q", "a"), ("question", "answer"), ("word", "label"), ("x", "y"), ("问", "答")])
+            one, two = r.choice(
+                [
+                    ("input", "output"),
+                    ("q", "a"),
+                    ("question", "answer"),
+                    ("word", "label"),
+                    ("x", "y"),
+                    ("问", "答"),
+                ]
+            )
         return f"{one}: ", r.choice(["\n", " "]) + f"{two}: ", r.choice(["\n", "\n\n"])
 
     def _pairs(self, rule: str, count: int) -> list[tuple[str, str]]:
@@ -261,13 +407,25 @@ class Documents:
             return [(w, w) for w in r.sample(self.words, count)]
         if rule.startswith("sentence"):
             drawn = r.sample(self.sentences, count)
-            return [(zh, en) if rule == "sentence_zh_en" else (en, zh) for zh, en in drawn]
+            return [
+                (zh, en) if rule == "sentence_zh_en" else (en, zh) for zh, en in drawn
+            ]
         if rule.startswith("opinion"):
-            zh = (rule[-2:] == "zh") != (r.random() < 0.15)  # now and then English label words for Chinese reviews, or the other way round
-            return self._opinions(rule[-2:], count, r.choice([words for words in OPINIONS if words[0].isascii() != zh]))
+            zh = (
+                (rule[-2:] == "zh") != (r.random() < 0.15)
+            )  # now and then English label words for Chinese reviews, or the other way round
+            return self._opinions(
+                rule[-2:],
+                count,
+                r.choice([words for words in OPINIONS if words[0].isascii() != zh]),
+            )
         if rule == "arbitrary_opinion":
-            return self._opinions(r.choice(["en", "zh"]), count, r.sample(self.labels, 2))
-        if rule == "arbitrary_pairs":  # the same few pairs again and again: nothing but the list itself tells the answer
+            return self._opinions(
+                r.choice(["en", "zh"]), count, r.sample(self.labels, 2)
+            )
+        if (
+            rule == "arbitrary_pairs"
+        ):  # the same few pairs again and again: nothing but the list itself tells the answer
             names = r.sample(self.words, r.randint(2, 6))
             told = dict(zip(names, r.sample(self.labels, len(names)), strict=True))
             return [(name, told[name]) for name in r.choices(names, k=count)]
@@ -280,7 +438,9 @@ class Documents:
             drawn[r.choice(groups[group])] = named[group]
         return list(drawn.items())
 
-    def _fresh(self, count: int, rule: str, draw: Callable[[], tuple[str, str]]) -> list[tuple[str, str]]:
+    def _fresh(
+        self, count: int, rule: str, draw: Callable[[], tuple[str, str]]
+    ) -> list[tuple[str, str]]:
         found: dict[str, str] = {}
         while len(found) < count:
             a, b = draw()
@@ -288,7 +448,9 @@ class Documents:
                 found[a] = b
         return list(found.items())
 
-    def _opinions(self, language: str, count: int, words: tuple[str, str]) -> list[tuple[str, str]]:
+    def _opinions(
+        self, language: str, count: int, words: tuple[str, str]
+    ) -> list[tuple[str, str]]:
         drawn = [self.random.choice(self.reviews[language]) for _ in range(count)]
         return [(text, words[label]) for text, label in drawn]
 
@@ -300,7 +462,15 @@ class Documents:
             line = list(r.choice(r.choice(self.sentences)))
         between = "" if max(map(len, line)) == 1 else r.choice([" ", " ", ", ", "\n"])
         said, gap = between.join(line), r.choice(["\n", "\n\n", " ; ", ". "])
-        return Document("repeat", "repeat", [(said, False), (gap, False), *[(said, True), (gap, True)] * r.randint(1, 2)])
+        return Document(
+            "repeat",
+            "repeat",
+            [
+                (said, False),
+                (gap, False),
+                *[(said, True), (gap, True)] * r.randint(1, 2),
+            ],
+        )
 
     def problems(self) -> Document:
         """Word problems, all solved step by step or all answered at once."""
@@ -310,7 +480,9 @@ class Documents:
         document = Document("problems", f"{style}_{language}")
         ask, answer = ("q: ", "a:") if language == "en" else ("问：", "答：")
         if r.random() < 0.3:
-            ask, answer = ("question: ", "answer:") if language == "en" else ("问题：", "回答：")
+            ask, answer = (
+                ("question: ", "answer:") if language == "en" else ("问题：", "回答：")
+            )
         gap = r.choice(["\n", "\n\n"])
         for _ in range(r.choice([1, 1, 2, 3, 4, 5])):
             p = arithmetic.problem(r, language, r.choice([1, 2, 2, 3, 3]))
@@ -318,20 +490,52 @@ class Documents:
                 p = arithmetic.problem(r, language, len(p.operations) - 1)
             document.items.append(p)
             document.pieces.append((f"{ask}{p.question}\n{answer}", False))
-            said = str(p.answer) if language == "en" or r.random() < 0.5 else f"{p.answer}个"
+            said = (
+                str(p.answer)
+                if language == "en" or r.random() < 0.5
+                else f"{p.answer}个"
+            )
             stop = "." if language == "en" else "。"
             if style == "direct":
-                ending = r.choice([" the answer is ", " the answer (arabic numerals) is "]) if language == "en" else "答案是"
-                document.pieces += [(ending, False), (f"{p.answer}{stop}", True), (gap, True)]
+                ending = (
+                    r.choice([" the answer is ", " the answer (arabic numerals) is "])
+                    if language == "en"
+                    else "答案是"
+                )
+                document.pieces += [
+                    (ending, False),
+                    (f"{p.answer}{stop}", True),
+                    (gap, True),
+                ]
                 continue
             if style == "think":
-                document.pieces.append((" let's think step by step." if language == "en" else "让我们一步一步来思考。", False))
+                document.pieces.append(
+                    (
+                        " let's think step by step."
+                        if language == "en"
+                        else "让我们一步一步来思考。",
+                        False,
+                    )
+                )
             steps = " " + " ".join(p.steps) if language == "en" else "".join(p.steps)
             if language == "en":
-                ending = " the answer is " if style == "steps" else r.choice([" therefore, the answer is ", " therefore, the answer (arabic numerals) is "])
+                ending = (
+                    " the answer is "
+                    if style == "steps"
+                    else r.choice(
+                        [
+                            " therefore, the answer is ",
+                            " therefore, the answer (arabic numerals) is ",
+                        ]
+                    )
+                )
             else:
                 ending = "答案是" if style == "steps" else "所以答案是"
-            document.pieces += [(steps, True), (f"{ending}{said}{stop}", True), (gap, True)]
+            document.pieces += [
+                (steps, True),
+                (f"{ending}{said}{stop}", True),
+                (gap, True),
+            ]
         return document
 
     def sums(self) -> Document:
@@ -341,8 +545,13 @@ class Documents:
         for _ in range(r.randint(4, 24)):
             sign = r.choice("++--*/")
             if sign in "+-":
-                a, b = r.randint(0, arithmetic.LARGEST), r.randint(0, arithmetic.LARGEST)
-                a, b = (min(a, b), abs(a - b)) if sign == "+" else (max(a, b), min(a, b))
+                a, b = (
+                    r.randint(0, arithmetic.LARGEST),
+                    r.randint(0, arithmetic.LARGEST),
+                )
+                a, b = (
+                    (min(a, b), abs(a - b)) if sign == "+" else (max(a, b), min(a, b))
+                )
                 result = a + b if sign == "+" else a - b
             else:
                 b, result = r.randint(2, 9), r.randint(1, 49)
@@ -353,46 +562,74 @@ class Documents:
                     a, result = result, a
             if sign == "+" and spare("sum", f"{a} + {b}"):
                 continue
-            document.pieces += [(f"{a} {sign} {b} = ", False), (str(result), True), ("\n", True)]
+            document.pieces += [
+                (f"{a} {sign} {b} = ", False),
+                (str(result), True),
+                ("\n", True),
+            ]
         return document
 
     def reference(self) -> Document:
         """A page that states facts in sentences: of a dictionary, a list of opposites, a spelling book, an encyclopedia."""
         r = self.random
-        kind = r.choices(["zh_en", "antonym", "first_letter", "facts"], [0.5, 0.15, 0.15, 0.2])[0]
+        kind = r.choices(
+            ["zh_en", "antonym", "first_letter", "facts"], [0.5, 0.15, 0.15, 0.2]
+        )[0]
         document = Document("reference", kind)
         for _ in range(r.randint(3, 12)):
             if kind == "facts":
                 fact = r.choice(self.facts)
                 language = r.choice(["en", "en", "zh"])
                 suffix = "" if language == "en" else "_zh"
-                text = r.choice(self.relations[fact["relation"]][language]).replace("{mask}", "{object}")
-                pair = {"subject": fact["subject" + suffix], "object": fact["object" + suffix]}
+                text = r.choice(self.relations[fact["relation"]][language]).replace(
+                    "{mask}", "{object}"
+                )
+                pair = {
+                    "subject": fact["subject" + suffix],
+                    "object": fact["object" + suffix],
+                }
             else:
                 a, b = r.choice(self.known[kind])
-                text = r.choice(WORD_PAGES[r.choice(["zh", "en"]) if kind == "zh_en" else kind])
+                text = r.choice(
+                    WORD_PAGES[r.choice(["zh", "en"]) if kind == "zh_en" else kind]
+                )
                 pair = {"a": a, "b": b}
                 if kind == "antonym" and r.random() < 0.5:
                     pair = {"a": b, "b": a}
             last = max(pair, key=lambda slot, text=text: text.index("{" + slot + "}"))
             before, after = text.split("{" + last + "}")
-            document.pieces += [(before.format(**pair), False), (pair[last], True), (after + " ", False)]
+            document.pieces += [
+                (before.format(**pair), False),
+                (pair[last], True),
+                (after + " ", False),
+            ]
         return document
 
     def questions(self) -> Document:
         """Questions and answers on mixed subjects, from the train splits."""
         r = self.random
         document = Document("questions", "mixed")
-        one, two = r.choice([("question: ", "answer: "), ("q: ", "a: "), ("", ""), ("问：", "答：")])
+        one, two = r.choice(
+            [("question: ", "answer: "), ("q: ", "a: "), ("", ""), ("问：", "答：")]
+        )
         for _ in range(r.randint(2, 10)):
             rule = r.choice(list(QUESTIONS))
             ((a, b),) = self._pairs(rule, 1)
             document.items.append((a, b))
-            document.pieces += [(f"{one}{r.choice(QUESTIONS[rule]).format(a)}{r.choice([chr(10), ' '])}{two}", False), (b, True), ("\n", True)]
+            document.pieces += [
+                (
+                    f"{one}{r.choice(QUESTIONS[rule]).format(a)}{r.choice([chr(10), ' '])}{two}",
+                    False,
+                ),
+                (b, True),
+                ("\n", True),
+            ]
         return document
 
 
-def layout(pairs: list[tuple[str, str]], before: str, between: str, after: str) -> list[tuple[str, bool]]:
+def layout(
+    pairs: list[tuple[str, str]], before: str, between: str, after: str
+) -> list[tuple[str, bool]]:
     """The pieces of a list; what follows an output counts as part of the answer, since it ends it."""
     pieces = []
     for a, b in pairs:

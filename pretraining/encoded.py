@@ -26,7 +26,13 @@ class Encoded:
         return int(self.sentence[first]), int(self.sentence[self.document[document]])
 
     def save(self, path: Path) -> None:
-        np.savez(path, tokens=self.tokens, opinion=self.opinion, sentence=self.sentence, document=self.document)
+        np.savez(
+            path,
+            tokens=self.tokens,
+            opinion=self.opinion,
+            sentence=self.sentence,
+            document=self.document,
+        )
 
 
 def _mark(ids: list[int], words: dict[int, list[list[int]]]) -> list[bool]:
@@ -43,7 +49,9 @@ def _mark(ids: list[int], words: dict[int, list[list[int]]]) -> list[bool]:
 def encode(group: str, tokenizer: Tokenizer, held_out: set[str]) -> Encoded:
     """Reads and tokenizes one group of corpora."""
     words: dict[int, list[list[int]]] = {}
-    for word in sorted(ENGLISH if group.startswith("en") else CHINESE, key=len, reverse=True):
+    for word in sorted(
+        ENGLISH if group.startswith("en") else CHINESE, key=len, reverse=True
+    ):
         ids = tokenizer.encode(word, add_special_tokens=False).ids
         if len(ids) == 1 or group.startswith("zh"):
             words.setdefault(ids[0], []).append(ids)
@@ -64,7 +72,12 @@ def encode(group: str, tokenizer: Tokenizer, held_out: set[str]) -> Encoded:
         if len(flat) > 50_000:
             flush()
     flush()
-    return Encoded(np.concatenate(tokens), np.concatenate(opinion), np.array(sentence), np.array(document))
+    return Encoded(
+        np.concatenate(tokens),
+        np.concatenate(opinion),
+        np.array(sentence),
+        np.array(document),
+    )
 
 
 def load(group: str, tokenizer: Tokenizer, held_out: set[str], folder: Path) -> Encoded:
@@ -73,4 +86,9 @@ def load(group: str, tokenizer: Tokenizer, held_out: set[str], folder: Path) -> 
     if not path.exists():
         encode(group, tokenizer, held_out).save(path)
     with np.load(path) as data:
-        return Encoded(**{name: data[name] for name in ("tokens", "opinion", "sentence", "document")})
+        return Encoded(
+            **{
+                name: data[name]
+                for name in ("tokens", "opinion", "sentence", "document")
+            }
+        )

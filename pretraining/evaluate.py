@@ -53,7 +53,11 @@ STEPS = 60
 def classifier(backbone, task, pair) -> PromptClassifier:
     pattern, negative, positive = pair
     words = dict(zip(task.labels, (negative, positive), strict=True))
-    return PromptClassifier(backbone, Template(pattern, backbone.tokenizer), Verbalizer(words, backbone.tokenizer))
+    return PromptClassifier(
+        backbone,
+        Template(pattern, backbone.tokenizer),
+        Verbalizer(words, backbone.tokenizer),
+    )
 
 
 def zero_shot(backbone, task, parts: dict[str, list], prior_rows, pair) -> dict:
@@ -63,11 +67,16 @@ def zero_shot(backbone, task, parts: dict[str, list], prior_rows, pair) -> dict:
     out = {}
     for name, rows in parts.items():
         scores, gold = score_rows(rows, prompt.scores), [r["label"] for r in rows]
-        out[name] = {"plain": accuracy(scores, gold), "calibrated": accuracy(remove_prior(scores, prior), gold)}
+        out[name] = {
+            "plain": accuracy(scores, gold),
+            "calibrated": accuracy(remove_prior(scores, prior), gold),
+        }
     return out
 
 
-def tune(backbone, task, pool, rows, pair, method: str, rate: float, seed: int) -> float:
+def tune(
+    backbone, task, pool, rows, pair, method: str, rate: float, seed: int
+) -> float:
     """Tunes all weights on 16 rows a class; accuracy on `rows`."""
     train, _ = few_shot(pool, SHOTS, seed, dev=False)
     if method == "prompt":
@@ -75,10 +84,22 @@ def tune(backbone, task, pool, rows, pair, method: str, rate: float, seed: int) 
         copied.model = copy.deepcopy(backbone.model)
         model = classifier(copied, task, pair)
         module = copied.model
-        model.calibrate(random.Random(1).sample(pool, 400))  # unlabelled, as for zero-shot
+        model.calibrate(
+            random.Random(1).sample(pool, 400)
+        )  # unlabelled, as for zero-shot
     else:
-        module = model = HeadClassifier(backbone, len(task.labels), method.removeprefix("head-"))
-    fit(module, train, model.loss, learning_rate=rate, steps=STEPS, batch_size=8, seed=seed)
+        module = model = HeadClassifier(
+            backbone, len(task.labels), method.removeprefix("head-")
+        )
+    fit(
+        module,
+        train,
+        model.loss,
+        learning_rate=rate,
+        steps=STEPS,
+        batch_size=8,
+        seed=seed,
+    )
     return accuracy(score_rows(rows, model.scores), [r["label"] for r in rows])
 
 
@@ -90,15 +111,31 @@ def dev_and_pool(task) -> tuple[list, list]:
     return rows[:400], rows[400:]
 
 
-def few_shot_line(backbone, recorded: Recorded, task, pool, dev, pairs, method: str) -> str:
+def few_shot_line(
+    backbone, recorded: Recorded, task, pool, dev, pairs, method: str
+) -> str:
     """Picks the learning rate (and for prompts one of `pairs`) on dev, then tunes anew and reports the test split."""
 
     def runs(part: str, rows: list, pair, rate: float) -> list[float]:
-        settings = {"task": task.name, "method": method, "shots": SHOTS, "pair": pair and list(pair), "rate": rate, "part": part}
+        settings = {
+            "task": task.name,
+            "method": method,
+            "shots": SHOTS,
+            "pair": pair and list(pair),
+            "rate": rate,
+            "part": part,
+        }
         run = partial(tune, backbone, task, pool, rows, pair, method, rate)
-        return [recorded.get(settings | {"seed": seed}, partial(run, seed)) for seed in SEEDS]
+        return [
+            recorded.get(settings | {"seed": seed}, partial(run, seed))
+            for seed in SEEDS
+        ]
 
-    choices = [(pair, rate) for pair in (pairs if method == "prompt" else [None]) for rate in RATES[method.split("-")[0]]]
+    choices = [
+        (pair, rate)
+        for pair in (pairs if method == "prompt" else [None])
+        for rate in RATES[method.split("-")[0]]
+    ]
     pair, rate = max(choices, key=lambda choice: sum(runs("dev", dev, *choice)))
     what = f"{method} {' | '.join(pair)}" if pair else method
     return f"{SHOTS} per class, test {show(runs('test', task.test, pair, rate))}, rate {rate:g}, {what} (chosen on dev)"
@@ -118,8 +155,17 @@ class Say:
 def opened(role: str, name: str) -> tuple[hub.Backbone, Recorded, Say]:
     """The mini, its recorded measurements, and the card's lines, the first of which says which weights these are."""
     backbone = hub.load(role, name=name, verbose=False)
-    recorded, say = Recorded("evaluation", hub.weights_hash(backbone.model), Path(backbone.place.location)), Say()
-    say(f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters")
+    recorded, say = (
+        Recorded(
+            "evaluation",
+            hub.weights_hash(backbone.model),
+            Path(backbone.place.location),
+        ),
+        Say(),
+    )
+    say(
+        f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters"
+    )
     return backbone, recorded, say
 
 
@@ -130,21 +176,49 @@ def measure(name: str) -> list[str]:
         task = load_task(task_name)
         dev, pool = dev_and_pool(task)
         prior_rows = random.Random(1).sample(pool, 400)
-        say(f"{task_name}: {len(task.test)} test rows, majority {majority(task.gold):.3f}")
+        say(
+            f"{task_name}: {len(task.test)} test rows, majority {majority(task.gold):.3f}"
+        )
         zero = []
         for pair in pairs:
             zero.append(
                 recorded.get(
-                    {"task": task_name, "zero-shot": list(pair)}, partial(zero_shot, backbone, task, {"dev": dev, "test": task.test}, prior_rows, pair)
+                    {"task": task_name, "zero-shot": list(pair)},
+                    partial(
+                        zero_shot,
+                        backbone,
+                        task,
+                        {"dev": dev, "test": task.test},
+                        prior_rows,
+                        pair,
+                    ),
                 )
             )
-            columns = "  ".join(f"{part} {zero[-1][part]['plain']:.3f} {zero[-1][part]['calibrated']:.3f}" for part in ("dev", "test"))
+            columns = "  ".join(
+                f"{part} {zero[-1][part]['plain']:.3f} {zero[-1][part]['calibrated']:.3f}"
+                for part in ("dev", "test")
+            )
             say(f"  zero-shot, plain and calibrated: {columns}  {' | '.join(pair)}")
-        order = sorted(range(len(pairs)), key=lambda i, zero=zero: -zero[i]["dev"]["calibrated"])
+        order = sorted(
+            range(len(pairs)), key=lambda i, zero=zero: -zero[i]["dev"]["calibrated"]
+        )
         chosen = zero[order[0]]["test"]
-        say(f"  chosen on dev: {' | '.join(pairs[order[0]])}: test plain {chosen['plain']:.3f}, calibrated {chosen['calibrated']:.3f}")
+        say(
+            f"  chosen on dev: {' | '.join(pairs[order[0]])}: test plain {chosen['plain']:.3f}, calibrated {chosen['calibrated']:.3f}"
+        )
         for method in ("prompt", "head-cls", "head-mean"):
-            say("  " + few_shot_line(backbone, recorded, task, pool, dev, [pairs[i] for i in order[:2]], method))
+            say(
+                "  "
+                + few_shot_line(
+                    backbone,
+                    recorded,
+                    task,
+                    pool,
+                    dev,
+                    [pairs[i] for i in order[:2]],
+                    method,
+                )
+            )
     return say.lines
 
 
@@ -154,18 +228,29 @@ def known(backbone) -> dict:
     for task_name, pairs in PAIRS.items():
         task = load_task(task_name)
         dev, pool = dev_and_pool(task)
-        out[task_name] = zero_shot(backbone, task, {"dev": dev}, random.Random(1).sample(pool, 400), pairs[0])["dev"]["calibrated"]
+        out[task_name] = zero_shot(
+            backbone, task, {"dev": dev}, random.Random(1).sample(pool, 400), pairs[0]
+        )["dev"]["calibrated"]
     return out
 
 
-def tenths(role: str, folder: Path, name: str, measured: Callable[[hub.Backbone], dict]) -> None:
+def tenths(
+    role: str, folder: Path, name: str, measured: Callable[[hub.Backbone], dict]
+) -> None:
     """What a mini knows after each tenth of its training in `folder`, beside the tokens read by then, into tenths.json of the asset `name`."""
     rows = []
     for state, tokens in milestones(folder):
         ship(state, folder / state.stem)
-        rows.append({"tokens": tokens} | measured(hub.load(role, name=str((folder / state.stem).resolve()), verbose=False)))
+        rows.append(
+            {"tokens": tokens}
+            | measured(
+                hub.load(role, name=str((folder / state.stem).resolve()), verbose=False)
+            )
+        )
         print(rows[-1], flush=True)
-    (hub.ASSETS / name / "tenths.json").write_text("[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8")
+    (hub.ASSETS / name / "tenths.json").write_text(
+        "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8"
+    )
 
 
 def write_card(folder: Path, lines: list[str]) -> None:
@@ -173,14 +258,27 @@ def write_card(folder: Path, lines: list[str]) -> None:
     card = folder / "README.md"
     before, _, rest = card.read_text(encoding="utf-8").partition(MARKS[0])
     _, _, after = rest.partition(MARKS[1])
-    card.write_text("\n".join([before + MARKS[0], "", "```text", *lines, "```", "", MARKS[1] + after]), encoding="utf-8")
+    card.write_text(
+        "\n".join(
+            [before + MARKS[0], "", "```text", *lines, "```", "", MARKS[1] + after]
+        ),
+        encoding="utf-8",
+    )
 
 
-def command(role: str, measured: Callable[[str], list[str]], known: Callable[[hub.Backbone], dict]) -> None:
+def command(
+    role: str,
+    measured: Callable[[str], list[str]],
+    known: Callable[[hub.Backbone], dict],
+) -> None:
     """The command line of the three evaluations: measures a mini and writes its card, or with --tenths its tenths.json."""
-    parser = argparse.ArgumentParser(description="Measures a mini on data that its training has not seen, and writes its card.")
+    parser = argparse.ArgumentParser(
+        description="Measures a mini on data that its training has not seen, and writes its card."
+    )
     parser.add_argument("name", help="a packaged name or a folder")
-    parser.add_argument("--tenths", type=Path, help="a training folder: measure its tenths instead")
+    parser.add_argument(
+        "--tenths", type=Path, help="a training folder: measure its tenths instead"
+    )
     arguments = parser.parse_args()
     logging.set_verbosity_error()
     os.environ["PROMPTTUNE_RECORD"] = "1"

@@ -16,7 +16,13 @@ from pretraining import corpora
 from pretraining.evaluate import command, dev_and_pool, opened
 from prompttune_utils.data import load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows, show
-from prompttune_utils.methods.prompt_tuning import PromptTuned, TextToText, bleu, respaced, write
+from prompttune_utils.methods.prompt_tuning import (
+    PromptTuned,
+    TextToText,
+    bleu,
+    respaced,
+    write,
+)
 from prompttune_utils.restaurants import restaurants
 from prompttune_utils.training import fit
 
@@ -43,11 +49,19 @@ def fill(backbone, rows: list[dict], seed: int) -> dict:
     exact, tokens, right = 0, 0, 0
     for start in range(0, len(rows), 64):
         source, target = (
-            torch.nn.utils.rnn.pad_sequence([torch.tensor(x) for x in part[start : start + 64]], batch_first=True, padding_value=fill_value)
+            torch.nn.utils.rnn.pad_sequence(
+                [torch.tensor(x) for x in part[start : start + 64]],
+                batch_first=True,
+                padding_value=fill_value,
+            )
             for part, fill_value in ((sources, tokenizer.pad_token_id), (targets, -100))
         )
         with torch.inference_mode():
-            best = backbone.model(input_ids=source, attention_mask=(source != tokenizer.pad_token_id).long(), labels=target).logits.argmax(-1)
+            best = backbone.model(
+                input_ids=source,
+                attention_mask=(source != tokenizer.pad_token_id).long(),
+                labels=target,
+            ).logits.argmax(-1)
         asked = target.ge(0) & target.ne(tokenizer.eos_token_id) & target.ne(sentinel)
         hit = (best == target) & asked
         exact += int((hit.sum(1) == asked.sum(1)).sum())
@@ -58,15 +72,36 @@ def fill(backbone, rows: list[dict], seed: int) -> dict:
 def with_prompt(backbone, words: list[str], seed: int) -> PromptTuned:
     """The frozen model behind PROMPT vectors, which start as vectors of common words."""
     matrix = backbone.model.get_input_embeddings().weight
-    chosen = torch.randperm(5000, generator=torch.Generator().manual_seed(seed))[:PROMPT] + len(matrix) - 5000
+    chosen = (
+        torch.randperm(5000, generator=torch.Generator().manual_seed(seed))[:PROMPT]
+        + len(matrix)
+        - 5000
+    )
     return PromptTuned(backbone, matrix[chosen], words, LONGEST)
 
 
-def prompt_tuned(backbone, words: list[str], train: list[dict], rows: list[dict], rate: float, steps: int, seed: int) -> float:
+def prompt_tuned(
+    backbone,
+    words: list[str],
+    train: list[dict],
+    rows: list[dict],
+    rate: float,
+    steps: int,
+    seed: int,
+) -> float:
     """Accuracy on `rows` after training the prompt alone."""
     model = with_prompt(backbone, words, seed)
     if steps:
-        fit(model, train, model.label_loss, learning_rate=rate, steps=steps, batch_size=BATCH, seed=seed, weight_decay=0.0)
+        fit(
+            model,
+            train,
+            model.label_loss,
+            learning_rate=rate,
+            steps=steps,
+            batch_size=BATCH,
+            seed=seed,
+            weight_decay=0.0,
+        )
     return accuracy(score_rows(rows, model.scores), [row["label"] for row in rows])
 
 
@@ -74,7 +109,9 @@ def by_meaning(rows: Iterable[dict]) -> list[dict]:
     """E2E rows gathered: one for each meaning representation, with all its references."""
     grouped: dict[str, list[str]] = {}
     for row in rows:
-        grouped.setdefault(row["meaning_representation"], []).append(row["human_reference"])
+        grouped.setdefault(row["meaning_representation"], []).append(
+            row["human_reference"]
+        )
     return [{"text": text, "references": said} for text, said in grouped.items()]
 
 
@@ -83,9 +120,25 @@ def describe(backbone, train: list[dict], test: list[dict], seed: int) -> dict:
     copied = copy.copy(backbone)
     copied.model = copy.deepcopy(backbone.model).requires_grad_(True)
     model = TextToText(copied, max_length=LONGEST)
-    fit(copied.model, [{"text": row["text"], "target": said} for row in train for said in row["references"]], model.loss, seed=seed, **DESCRIBE)
-    references, same = [row["references"] for row in test], [respaced(copied.tokenizer, row["text"]) for row in test]
-    return {"bleu": bleu(copied.tokenizer, write(model, test), references), "copy": bleu(copied.tokenizer, same, references)}
+    fit(
+        copied.model,
+        [
+            {"text": row["text"], "target": said}
+            for row in train
+            for said in row["references"]
+        ],
+        model.loss,
+        seed=seed,
+        **DESCRIBE,
+    )
+    references, same = (
+        [row["references"] for row in test],
+        [respaced(copied.tokenizer, row["text"]) for row in test],
+    )
+    return {
+        "bleu": bleu(copied.tokenizer, write(model, test), references),
+        "copy": bleu(copied.tokenizer, same, references),
+    }
 
 
 def measure(name: str) -> list[str]:
@@ -93,16 +146,38 @@ def measure(name: str) -> list[str]:
     backbone, recorded, say = opened("seq2seq_lm", name)
     for task_name in ("reviews-en", "reviews-zh", "news-en"):
         rows = load_task(task_name).test
-        filled = [recorded.get({"fill": task_name, "seed": s}, partial(fill, backbone, rows, s)) for s in SEEDS]
-        say(f"hidden spans of 1 to 3 tokens, {task_name}: exact {show([f['exact'] for f in filled])}, tokens {show([f['tokens'] for f in filled])}")
+        filled = [
+            recorded.get(
+                {"fill": task_name, "seed": s}, partial(fill, backbone, rows, s)
+            )
+            for s in SEEDS
+        ]
+        say(
+            f"hidden spans of 1 to 3 tokens, {task_name}: exact {show([f['exact'] for f in filled])}, tokens {show([f['tokens'] for f in filled])}"
+        )
     for task_name, words in WORDS.items():
         task = load_task(task_name)
         dev, train = dev_and_pool(task)
 
-        def runs(part: str, rate: float, steps: int, seeds, task=task, words=words, dev=dev, train=train) -> list[float]:
+        def runs(
+            part: str,
+            rate: float,
+            steps: int,
+            seeds,
+            task=task,
+            words=words,
+            dev=dev,
+            train=train,
+        ) -> list[float]:
             rows = dev if part == "dev" else task.test
             settings = {"task": task.name, "part": part, "rate": rate, "steps": steps}
-            return [recorded.get(settings | {"seed": s}, partial(prompt_tuned, backbone, words, train, rows, rate, steps, s)) for s in seeds]
+            return [
+                recorded.get(
+                    settings | {"seed": s},
+                    partial(prompt_tuned, backbone, words, train, rows, rate, steps, s),
+                )
+                for s in seeds
+            ]
 
         rate = max(RATES, key=lambda rate: runs("dev", rate, STEPS, SEEDS[:1])[0])
         say(
@@ -111,16 +186,29 @@ def measure(name: str) -> list[str]:
         )
     for title, train, test in (
         ("own restaurants", restaurants(2000, 0, test=False), restaurants(300, 0)),
-        ("E2E", *(by_meaning(corpora.read_rows("tuetschek/e2e_nlg", split)) for split in ("train", "test"))),
+        (
+            "E2E",
+            *(
+                by_meaning(corpora.read_rows("tuetschek/e2e_nlg", split))
+                for split in ("train", "test")
+            ),
+        ),
     ):
-        value = recorded.get({"describe": title, **DESCRIBE}, partial(describe, backbone, train, test, 0))
-        say(f"data to text, {title}: BLEU {value['bleu']:.1f} (all weights tuned, {DESCRIBE['steps']} steps), copying the input {value['copy']:.1f}")
+        value = recorded.get(
+            {"describe": title, **DESCRIBE}, partial(describe, backbone, train, test, 0)
+        )
+        say(
+            f"data to text, {title}: BLEU {value['bleu']:.1f} (all weights tuned, {DESCRIBE['steps']} steps), copying the input {value['copy']:.1f}"
+        )
     return say.lines
 
 
 def known(backbone) -> dict:
     """One seed of the hidden spans."""
-    return {name: fill(backbone, load_task(name).test, 0)["tokens"] for name in ("reviews-en", "reviews-zh", "news-en")}
+    return {
+        name: fill(backbone, load_task(name).test, 0)["tokens"]
+        for name in ("reviews-en", "reviews-zh", "news-en")
+    }
 
 
 if __name__ == "__main__":

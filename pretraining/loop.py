@@ -14,19 +14,34 @@ WARMUP = 0.02  # share of the time
 CHECKPOINT_SECONDS = 120
 
 
-def train(model: torch.nn.Module, batch: Callable[[float], dict], loss_of: Callable, folder: Path, arguments: argparse.Namespace) -> None:
+def train(
+    model: torch.nn.Module,
+    batch: Callable[[float], dict],
+    loss_of: Callable,
+    folder: Path,
+    arguments: argparse.Namespace,
+) -> None:
     """`pretrain` by the options of a command; `batch` gives numpy arrays."""
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
-    draw = lambda share: {k: torch.from_numpy(v.copy()) for k, v in batch(share).items()}  # noqa: E731
+    draw = lambda share: {
+        k: torch.from_numpy(v.copy()) for k, v in batch(share).items()
+    }  # noqa: E731
     pretrain(model, draw, loss_of, folder, arguments.minutes, arguments.peak)
 
 
 def options(description: str, minutes: float) -> argparse.ArgumentParser:
     """The options that the commands of all minis share."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--minutes", type=float, default=minutes, help="the whole budget of wall clock, earlier runs included")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=minutes,
+        help="the whole budget of wall clock, earlier runs included",
+    )
     parser.add_argument("--folder", type=Path, help="where the training is kept")
-    parser.add_argument("--peak", type=float, default=PEAK, help="the highest learning rate")
+    parser.add_argument(
+        "--peak", type=float, default=PEAK, help="the highest learning rate"
+    )
     parser.add_argument("--threads", type=int, default=2)
     return parser
 
@@ -60,7 +75,9 @@ def pretrain(
         The log: step, tokens, minutes, loss (mean since the last entry).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
     step, tokens, spent, log = 0, 0, 0.0, []
     state_file = folder / "state.pt"
     if state_file.exists():
@@ -77,12 +94,22 @@ def pretrain(
     while not stop and (spent := time.monotonic() - started) < total:
         done = spent / total
         for group in optimizer.param_groups:
-            group["lr"] = peak * min(done / WARMUP, 1 - done) if done < WARMUP else peak * (1 - done)
+            group["lr"] = (
+                peak * min(done / WARMUP, 1 - done)
+                if done < WARMUP
+                else peak * (1 - done)
+            )
         batch = draw(done)
-        with torch.autocast("cpu" if not torch.cuda.is_available() else "cuda", dtype=torch.bfloat16):
+        with torch.autocast(
+            "cpu" if not torch.cuda.is_available() else "cuda", dtype=torch.bfloat16
+        ):
             loss = loss_of(model, batch)
-        if not loss.isfinite():  # one such step would spoil the weights, and then the checkpoint
-            raise FloatingPointError(f"The loss is {loss.item()} at step {step + 1}: start again from {state_file} with a lower peak learning rate.")
+        if (
+            not loss.isfinite()
+        ):  # one such step would spoil the weights, and then the checkpoint
+            raise FloatingPointError(
+                f"The loss is {loss.item()} at step {step + 1}: start again from {state_file} with a lower peak learning rate."
+            )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -90,14 +117,22 @@ def pretrain(
         step, tokens = step + 1, tokens + int(batch["attention_mask"].sum())
         losses.append(loss.detach())
         if step % 500 == 0:
-            entry = {"step": step, "tokens": tokens, "minutes": round(spent / 60, 2), "loss": round(float(torch.stack(losses).mean()), 4)}
+            entry = {
+                "step": step,
+                "tokens": tokens,
+                "minutes": round(spent / 60, 2),
+                "loss": round(float(torch.stack(losses).mean()), 4),
+            }
             losses.clear()
             log.append(entry)
             print(json.dumps(entry), flush=True)
         if int(10 * done) > tenth:
             tenth = int(10 * done)
             small = {k: v.half() for k, v in model.state_dict().items()}
-            torch.save({"model": small, "step": step, "tokens": tokens}, folder / f"tenth-{tenth}.pt")
+            torch.save(
+                {"model": small, "step": step, "tokens": tokens},
+                folder / f"tenth-{tenth}.pt",
+            )
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
             _save(state_file, model, optimizer, step, tokens, spent, log)
             saved = time.monotonic()
@@ -106,23 +141,40 @@ def pretrain(
     return log
 
 
-def asked_rows(hidden: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def asked_rows(
+    hidden: torch.Tensor, labels: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Of vectors (..., d) and labels (...) those that the loss asks for, (n, d) and (n,); n is filled up to a multiple of 64 with ignored ones."""
     hidden, labels = hidden.flatten(0, 1), labels.flatten()
     where = torch.nonzero(labels >= 0).squeeze(1)
     if len(where) % 64 and len(where) < len(labels):
-        where = torch.cat([where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)])
+        where = torch.cat(
+            [where, (labels < 0).nonzero()[0].expand(64 - len(where) % 64)]
+        )
     return hidden[where], labels[where]
 
 
 def mean_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy of scores (n, V) at the labels (n,) that are not -100; 0 where a batch happens to ask nothing."""
-    return torch.nn.functional.cross_entropy(scores.float(), labels, reduction="sum") / (labels >= 0).sum().clamp(min=1)
+    return torch.nn.functional.cross_entropy(
+        scores.float(), labels, reduction="sum"
+    ) / (labels >= 0).sum().clamp(min=1)
 
 
-def _save(path: Path, model, optimizer, step: int, tokens: int, seconds: float, log: list) -> None:
+def _save(
+    path: Path, model, optimizer, step: int, tokens: int, seconds: float, log: list
+) -> None:
     """Writes beside and renames, so that a kill never leaves half a file."""
     new = path.with_suffix(".new")
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "tokens": tokens, "seconds": seconds}, new)
+    torch.save(
+        {
+            "model": model.state_dict(),
+            "optimizer": optimizer.state_dict(),
+            "step": step,
+            "tokens": tokens,
+            "seconds": seconds,
+        },
+        new,
+    )
     (path.parent / "log.json").write_text(json.dumps(log))
     new.replace(path)

@@ -24,7 +24,9 @@ DRAWN = 1024  # examples drawn at once and sorted by length, so that little is p
 class Recipe:
     """The levers; the defaults are the recipe of the shipped mini."""
 
-    verdict: float = 0.6  # share of review examples that get a verdict sentence of the same review
+    verdict: float = (
+        0.6  # share of review examples that get a verdict sentence of the same review
+    )
     opinion: float = 0.25  # chance that an opinion word of the context is hidden
     content_words: bool = True  # sample the other masks as word2vec subsamples words
 
@@ -32,32 +34,70 @@ class Recipe:
 class MaskedLM:
     """Draws batches: dict of input_ids, token_type_ids, attention_mask, labels (B, T), labels -100 where nothing is hidden."""
 
-    def __init__(self, corpora: dict[str, Encoded], special: dict[str, int], vocabulary: int, recipe: Recipe, seed: int):
-        self.corpora, self.special, self.vocabulary, self.recipe = corpora, special, vocabulary, recipe
+    def __init__(
+        self,
+        corpora: dict[str, Encoded],
+        special: dict[str, int],
+        vocabulary: int,
+        recipe: Recipe,
+        seed: int,
+    ):
+        self.corpora, self.special, self.vocabulary, self.recipe = (
+            corpora,
+            special,
+            vocabulary,
+            recipe,
+        )
         self.random, self.waiting = np.random.default_rng(seed), []
-        counts = sum(np.bincount(c.tokens, minlength=vocabulary) for c in corpora.values())
+        counts = sum(
+            np.bincount(c.tokens, minlength=vocabulary) for c in corpora.values()
+        )
         frequency = counts / counts.sum()
-        self.weight = np.minimum(1, np.sqrt(1e-3 / np.maximum(frequency, 1e-9))) if recipe.content_words else np.ones(vocabulary)
+        self.weight = (
+            np.minimum(1, np.sqrt(1e-3 / np.maximum(frequency, 1e-9)))
+            if recipe.content_words
+            else np.ones(vocabulary)
+        )
         self.weight[: special["first_word"]] = 0
         self.cumulative, self.verdicts = {}, {}
         for name, c in corpora.items():
             sizes = c.sentence[c.document[1:]] - c.sentence[c.document[:-1]]
             self.cumulative[name] = np.cumsum(np.minimum(sizes, 128))
             length = np.diff(c.sentence)
-            has = np.add.reduceat(np.append(c.opinion, False), c.sentence[:-1]) * (length > 0)
-            self.verdicts[name] = (length >= 2) & (length <= 12) & (has > 0) & name.endswith("reviews")
+            has = np.add.reduceat(np.append(c.opinion, False), c.sentence[:-1]) * (
+                length > 0
+            )
+            self.verdicts[name] = (
+                (length >= 2) & (length <= 12) & (has > 0) & name.endswith("reviews")
+            )
 
-    def example(self, group: str, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def example(
+        self, group: str, length: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """One example: ids, token types, hidden (bool), each of at most `length`."""
         c, r = self.corpora[group], self.random
-        doc = int(np.searchsorted(self.cumulative[group], r.integers(self.cumulative[group][-1]), side="right"))
+        doc = int(
+            np.searchsorted(
+                self.cumulative[group],
+                r.integers(self.cumulative[group][-1]),
+                side="right",
+            )
+        )
         first, last = int(c.document[doc]), int(c.document[doc + 1])
         verdict = None
         if r.random() < self.recipe.verdict:
             choices = np.flatnonzero(self.verdicts[group][first:last])
             if len(choices) and last - first > 1:
                 verdict = first + int(r.choice(choices))
-        room = length - 3 - (int(c.sentence[verdict + 1] - c.sentence[verdict]) if verdict is not None else 0)
+        room = (
+            length
+            - 3
+            - (
+                int(c.sentence[verdict + 1] - c.sentence[verdict])
+                if verdict is not None
+                else 0
+            )
+        )
         room = max(8, int(room * r.uniform(0.4, 1)))
         start = int(r.integers(first, last))
         if verdict is not None and start == verdict:
@@ -78,7 +118,9 @@ class MaskedLM:
         parts = [(context, hidden)]
         if verdict is not None:
             span = np.arange(c.sentence[verdict], c.sentence[verdict + 1])
-            parts.insert(1 if r.random() < 0.75 else 0, (span, self.partly(c.opinion[span])))
+            parts.insert(
+                1 if r.random() < 0.75 else 0, (span, self.partly(c.opinion[span]))
+            )
         elif len(pieces) > 1 and r.random() < 0.3:
             cut = pieces[0][1] - pieces[0][0]
             parts = [(context[:cut], hidden[:cut]), (context[cut:], hidden[cut:])]
@@ -95,7 +137,10 @@ class MaskedLM:
 
     def partly(self, marked: np.ndarray) -> np.ndarray:
         """Of half of the opinion words of several tokens, hides one token only: a template often gives the rest away (很[MASK])."""
-        hidden, edges = marked.copy(), np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]])))
+        hidden, edges = (
+            marked.copy(),
+            np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]]))),
+        )
         for first, last in edges.reshape(-1, 2):
             if last - first > 1 and self.random.random() < 0.5:
                 hidden[first:last] = False
@@ -110,23 +155,48 @@ class MaskedLM:
     def batch(self) -> dict[str, np.ndarray]:
         if not self.waiting:
             r = self.random
-            lengths = r.choice([n for n, _ in LENGTHS], size=DRAWN, p=[share for _, share in LENGTHS])
+            lengths = r.choice(
+                [n for n, _ in LENGTHS], size=DRAWN, p=[share for _, share in LENGTHS]
+            )
             groups = r.choice(list(MIXTURE), size=DRAWN, p=list(MIXTURE.values()))
-            self.waiting += sorted_batches([self.example(g, int(n)) for g, n in zip(groups, lengths)])
+            self.waiting += sorted_batches(
+                [self.example(g, int(n)) for g, n in zip(groups, lengths)]
+            )
             r.shuffle(self.waiting)
         return self.collate(self.waiting.pop())
 
-    def collate(self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    def collate(
+        self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
         """Pads the rows and hides what is to be guessed: 85 % become [MASK], 5 % a random word, 10 % stay."""
         r, special = self.random, self.special
         shape = (len(rows), padded(rows))
-        ids, types, mask, labels = np.full(shape, special["[PAD]"]), np.zeros(shape, int), np.zeros(shape, int), np.full(shape, -100)
+        ids, types, mask, labels = (
+            np.full(shape, special["[PAD]"]),
+            np.zeros(shape, int),
+            np.zeros(shape, int),
+            np.full(shape, -100),
+        )
         for i, (row, kind, hide) in enumerate(rows):
             n, row, chance = len(row), row.astype(int), r.random(len(row))
             labels[i, :n] = np.where(hide, row, -100)
-            shown = np.where(chance < 0.85, special["[MASK]"], np.where(chance < 0.95, row, r.integers(special["first_word"], self.vocabulary, n)))
+            shown = np.where(
+                chance < 0.85,
+                special["[MASK]"],
+                np.where(
+                    chance < 0.95,
+                    row,
+                    r.integers(special["first_word"], self.vocabulary, n),
+                ),
+            )
             ids[i, :n], types[i, :n], mask[i, :n] = np.where(hide, shown, row), kind, 1
         # a random start teaches every position, also those behind a later prefix
         offset = int(r.integers(0, 64)) if r.random() < 0.25 else 0
         positions = np.broadcast_to(np.arange(offset, offset + shape[1]), shape)
-        return {"input_ids": ids, "token_type_ids": types, "attention_mask": mask, "labels": labels, "position_ids": positions}
+        return {
+            "input_ids": ids,
+            "token_type_ids": types,
+            "attention_mask": mask,
+            "labels": labels,
+            "position_ids": positions,
+        }

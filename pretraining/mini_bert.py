@@ -26,25 +26,39 @@ def load_tokenizer(held_out: set[str]) -> Tokenizer:
     path, packaged = WORK / "tokenizer.json", ASSETS / "mini-bert" / "tokenizer.json"
     if not path.exists() and packaged.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        plain = json.loads(packaged.read_text(encoding="utf-8")) | {"post_processor": None}  # each mini adds its own special tokens
+        plain = json.loads(packaged.read_text(encoding="utf-8")) | {
+            "post_processor": None
+        }  # each mini adds its own special tokens
         path.write_text(json.dumps(plain, ensure_ascii=False), encoding="utf-8")
-    return Tokenizer.from_file(str(path)) if path.exists() else tokenizers_.train(path, held_out)
+    return (
+        Tokenizer.from_file(str(path))
+        if path.exists()
+        else tokenizers_.train(path, held_out)
+    )
 
 
 def load_texts() -> tuple[Tokenizer, dict[str, encoded.Encoded], set[str]]:
     """The tokenizer, the encoded texts of every group, and the keys of what was left out of them."""
     held_out = corpora.held_out_keys()
     tokenizer = load_tokenizer(held_out)
-    return tokenizer, {group: encoded.load(group, tokenizer, held_out, WORK) for group in MIXTURE}, held_out
+    return (
+        tokenizer,
+        {group: encoded.load(group, tokenizer, held_out, WORK) for group in MIXTURE},
+        held_out,
+    )
 
 
 def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
     """Ids of BERT's special tokens, and of the first ordinary word."""
-    special = {t: tokenizer.token_to_id(t) for t in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")}
+    special = {
+        t: tokenizer.token_to_id(t) for t in ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
+    }
     return special | {"first_word": tokenizer.token_to_id(tokenizers_.UNUSED[-1]) + 1}
 
 
-def word_vectors(data: dict[str, encoded.Encoded], vocabulary: int, size: int) -> np.ndarray:
+def word_vectors(
+    data: dict[str, encoded.Encoded], vocabulary: int, size: int
+) -> np.ndarray:
     """word2vec vectors (vocabulary, size) of the same tokens: the word embeddings start from them. Kept in build/."""
     path = WORK / f"word2vec-{size}.npy"
     if not path.exists():
@@ -56,11 +70,24 @@ def word_vectors(data: dict[str, encoded.Encoded], vocabulary: int, size: int) -
             taken = 0
             for d in docs:
                 a, b = c.sentence[c.document[d]], c.sentence[c.document[d + 1]]
-                lines.extend(c.tokens[i : min(i + 512, b)].astype(str).tolist() for i in range(a, b, 512))
+                lines.extend(
+                    c.tokens[i : min(i + 512, b)].astype(str).tolist()
+                    for i in range(a, b, 512)
+                )
                 taken += b - a
                 if taken > share * 16e6:
                     break
-        model = Word2Vec(lines, vector_size=size, window=5, min_count=5, sample=1e-4, negative=8, epochs=3, workers=2, seed=0)
+        model = Word2Vec(
+            lines,
+            vector_size=size,
+            window=5,
+            min_count=5,
+            sample=1e-4,
+            negative=8,
+            epochs=3,
+            workers=2,
+            seed=0,
+        )
         vectors = random.normal(0, 0.02, (vocabulary, size)).astype(np.float32)
         known = [int(w) for w in model.wv.index_to_key]
         learned = model.wv.vectors - model.wv.vectors.mean(0)
@@ -69,7 +96,9 @@ def word_vectors(data: dict[str, encoded.Encoded], vocabulary: int, size: int) -
     return np.load(path)
 
 
-def new_model(vocabulary: int, size: int = 192, layers: int = 4, vectors: np.ndarray | None = None) -> BertForMaskedLM:
+def new_model(
+    vocabulary: int, size: int = 192, layers: int = 4, vectors: np.ndarray | None = None
+) -> BertForMaskedLM:
     """A fresh mini-bert; the word embeddings are `vectors` (vocabulary, size) when given."""
     torch.manual_seed(0)
     config = BertConfig(
@@ -77,16 +106,22 @@ def new_model(vocabulary: int, size: int = 192, layers: int = 4, vectors: np.nda
         intermediate_size=4 * size, max_position_embeddings=192, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=0,
     )  # fmt: skip
     model = BertForMaskedLM(config)
-    model.set_attn_implementation("eager")  # on CPUs the backward pass of the fused attention takes longer than all the rest
+    model.set_attn_implementation(
+        "eager"
+    )  # on CPUs the backward pass of the fused attention takes longer than all the rest
     if vectors is not None:
         with torch.no_grad():
-            model.bert.embeddings.word_embeddings.weight.copy_(torch.from_numpy(vectors))
+            model.bert.embeddings.word_embeddings.weight.copy_(
+                torch.from_numpy(vectors)
+            )
     return model
 
 
 def masked_loss(model: BertForMaskedLM, batch: dict) -> torch.Tensor:
     """Cross-entropy at the hidden places; the output layer sees only those rows."""
-    hidden = model.bert(**{k: v for k, v in batch.items() if k != "labels"}).last_hidden_state
+    hidden = model.bert(
+        **{k: v for k, v in batch.items() if k != "labels"}
+    ).last_hidden_state
     rows, labels = asked_rows(hidden, batch["labels"])
     return mean_loss(model.cls(rows), labels)
 
@@ -96,17 +131,38 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--plain", action="store_true", help="uniform masks, no verdict sentences: the recipe to compare with")
-    parser.add_argument("--no-verdict", action="store_true", help="content and opinion masks, but no verdict sentences")
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="uniform masks, no verdict sentences: the recipe to compare with",
+    )
+    parser.add_argument(
+        "--no-verdict",
+        action="store_true",
+        help="content and opinion masks, but no verdict sentences",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     tokenizer, data, _ = load_texts()
     vocabulary = tokenizer.get_vocab_size()
     special = special_ids(tokenizer)
-    recipe = Recipe(0, 0, False) if arguments.plain else Recipe(verdict=0) if arguments.no_verdict else Recipe()
+    recipe = (
+        Recipe(0, 0, False)
+        if arguments.plain
+        else Recipe(verdict=0)
+        if arguments.no_verdict
+        else Recipe()
+    )
     folder = arguments.folder or WORK / "mini-bert"
-    objective = MaskedLM(data, special, vocabulary, recipe, arguments.seed + steps_done(folder))
-    model = new_model(vocabulary, arguments.size, arguments.layers, word_vectors(data, vocabulary, arguments.size))
+    objective = MaskedLM(
+        data, special, vocabulary, recipe, arguments.seed + steps_done(folder)
+    )
+    model = new_model(
+        vocabulary,
+        arguments.size,
+        arguments.layers,
+        word_vectors(data, vocabulary, arguments.size),
+    )
     train(model, lambda _: objective.batch(), masked_loss, folder, arguments)
 
 

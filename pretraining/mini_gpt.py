@@ -7,12 +7,21 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from pretraining.documents import Documents
 from pretraining.loop import asked_rows, mean_loss, options, steps_done, train
 from pretraining.mini_bert import WORK, load_texts, word_vectors
-from pretraining.next_token import COPY_UNTIL, NextToken, label_words, reviews, sentence_pairs, whole_words
+from pretraining.next_token import (
+    COPY_UNTIL,
+    NextToken,
+    label_words,
+    reviews,
+    sentence_pairs,
+    whole_words,
+)
 
 SHAPES = {"mini-gpt": (192, 6, 6), "mini-gpt-s": (80, 3, 5)}  # width, layers, heads
 
 
-def new_model(name: str, vocabulary: int, vectors: np.ndarray | None = None) -> GPTNeoXForCausalLM:
+def new_model(
+    name: str, vocabulary: int, vectors: np.ndarray | None = None
+) -> GPTNeoXForCausalLM:
     """A fresh decoder with rotary positions; the word embeddings are `vectors` (vocabulary, width) when given."""
     width, layers, heads = SHAPES[name]
     torch.manual_seed(0)
@@ -40,7 +49,9 @@ def narrow(vectors: np.ndarray, width: int) -> np.ndarray:
 
 def next_token_loss(model: GPTNeoXForCausalLM, batch: dict) -> torch.Tensor:
     """Cross-entropy at the asked places. Padding stands on the right, so the causal mask already hides it."""
-    hidden = model.gpt_neox(input_ids=batch["input_ids"], use_cache=False).last_hidden_state
+    hidden = model.gpt_neox(
+        input_ids=batch["input_ids"], use_cache=False
+    ).last_hidden_state
     rows, labels = asked_rows(hidden[:, :-1], batch["labels"][:, 1:])
     return mean_loss(model.get_output_embeddings()(rows), labels)
 
@@ -48,14 +59,25 @@ def next_token_loss(model: GPTNeoXForCausalLM, batch: dict) -> torch.Tensor:
 def make_objective(seed: int, copy_until: float = COPY_UNTIL) -> NextToken:
     """The mixture of mini-gpt over the mirror's text."""
     tokenizer, texts, held_out = load_texts()
-    documents = Documents(reviews(held_out), sentence_pairs(), label_words(tokenizer), whole_words(tokenizer), seed)
+    documents = Documents(
+        reviews(held_out),
+        sentence_pairs(),
+        label_words(tokenizer),
+        whole_words(tokenizer),
+        seed,
+    )
     return NextToken(texts, documents, tokenizer, seed, copy_until)
 
 
 def main() -> None:
     parser = options("Makes mini-gpt or mini-gpt-s.", 60)
     parser.add_argument("--small", action="store_true", help="make mini-gpt-s")
-    parser.add_argument("--copy-until", type=float, default=COPY_UNTIL, help="share of the training in which most documents repeat themselves")
+    parser.add_argument(
+        "--copy-until",
+        type=float,
+        default=COPY_UNTIL,
+        help="share of the training in which most documents repeat themselves",
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     name = "mini-gpt-s" if arguments.small else "mini-gpt"

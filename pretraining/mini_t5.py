@@ -13,10 +13,15 @@ from pretraining.span_corruption import SpanCorruption
 from pretraining.tokenizer import SENTINELS
 
 PEAKS = {"mini-t5": 5e-4, "mini-t5-s": 1e-3}  # at 1e-3 the wider one gets stuck
-SHAPES = {"mini-t5": (160, 4, 3, 32), "mini-t5-s": (80, 2, 2, 16)}  # width, encoder layers, decoder layers, width of a head
+SHAPES = {
+    "mini-t5": (160, 4, 3, 32),
+    "mini-t5-s": (80, 2, 2, 16),
+}  # width, encoder layers, decoder layers, width of a head
 
 
-def new_model(name: str, vocabulary: int, vectors: np.ndarray | None = None) -> T5ForConditionalGeneration:
+def new_model(
+    name: str, vocabulary: int, vectors: np.ndarray | None = None
+) -> T5ForConditionalGeneration:
     """A fresh encoder-decoder; the word embeddings have the directions of `vectors` (vocabulary, width) when given."""
     width, encoder, decoder, head = SHAPES[name]
     torch.manual_seed(0)
@@ -28,7 +33,9 @@ def new_model(name: str, vocabulary: int, vectors: np.ndarray | None = None) -> 
     model.set_attn_implementation("eager")
     if vectors is not None:
         with torch.no_grad():
-            model.shared.weight.copy_(torch.from_numpy(vectors / vectors.std()))  # T5's embeddings have unit variance
+            model.shared.weight.copy_(
+                torch.from_numpy(vectors / vectors.std())
+            )  # T5's embeddings have unit variance
     return model
 
 
@@ -36,7 +43,9 @@ def seq2seq_loss(model: T5ForConditionalGeneration, batch: dict) -> torch.Tensor
     """Cross-entropy over the target tokens; the output layer sees no padding."""
     states = model.base_model.decoder(
         input_ids=model._shift_right(batch["labels"]),
-        encoder_hidden_states=model.encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state,
+        encoder_hidden_states=model.encoder(
+            input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]
+        ).last_hidden_state,
         encoder_attention_mask=batch["attention_mask"],
         use_cache=False,
     ).last_hidden_state
@@ -47,9 +56,22 @@ def seq2seq_loss(model: T5ForConditionalGeneration, batch: dict) -> torch.Tensor
 def make_objective(seed: int) -> tuple[SpanCorruption, dict[str, encoded.Encoded], int]:
     """The objective over the mirror's text, the texts, and the size of the vocabulary."""
     tokenizer, texts, _ = load_texts()
-    words = MaskedLM(texts, special_ids(tokenizer), tokenizer.get_vocab_size(), Recipe(), seed)
+    words = MaskedLM(
+        texts, special_ids(tokenizer), tokenizer.get_vocab_size(), Recipe(), seed
+    )
     sentinels = [tokenizer.token_to_id(s) for s in SENTINELS]
-    return SpanCorruption(texts, words, sentinels, tokenizer.token_to_id("</s>"), tokenizer.token_to_id("[PAD]"), seed), texts, tokenizer.get_vocab_size()
+    return (
+        SpanCorruption(
+            texts,
+            words,
+            sentinels,
+            tokenizer.token_to_id("</s>"),
+            tokenizer.token_to_id("[PAD]"),
+            seed,
+        ),
+        texts,
+        tokenizer.get_vocab_size(),
+    )
 
 
 def main() -> None:
@@ -62,7 +84,9 @@ def main() -> None:
     arguments.peak = arguments.peak or PEAKS[name]
     folder = arguments.folder or WORK / name
     objective, texts, vocabulary = make_objective(steps_done(folder))
-    model = new_model(name, vocabulary, narrow(word_vectors(texts, vocabulary, 192), SHAPES[name][0]))
+    model = new_model(
+        name, vocabulary, narrow(word_vectors(texts, vocabulary, 192), SHAPES[name][0])
+    )
     train(model, objective.batch, seq2seq_loss, folder, arguments)
 
 

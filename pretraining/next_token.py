@@ -11,7 +11,12 @@ from pretraining.documents import Document, Documents, spare
 from pretraining.encoded import Encoded
 
 REAL = 0.40  # share of real text, by tokens
-MIXTURE = {"en_reviews": 0.25, "zh_reviews": 0.20, "en_other": 0.35, "zh_other": 0.20}  # of the real text, by examples
+MIXTURE = {
+    "en_reviews": 0.25,
+    "zh_reviews": 0.20,
+    "en_other": 0.35,
+    "zh_other": 0.20,
+}  # of the real text, by examples
 LENGTHS = [64, 128, 256]  # windows of real text, in tokens
 LONGEST = 512  # generated documents are cut there
 DRAWN = 512  # examples drawn at once and sorted by length
@@ -39,35 +44,81 @@ def reviews(held_out: set[str]) -> dict[str, list[tuple[str, int]]]:
             if 20 < len(last) <= SHORT["en"] and corpora.key(last) not in held_out:
                 yield last, int(row["label"])
 
-    english = [*short("yelp/sentences", "en"), *short("nltk/pros_cons", "en"), *endings()]
-    return {"en": english, "zh": list(short("SophonPlus/online_shopping_10_cats", "zh"))}
+    english = [
+        *short("yelp/sentences", "en"),
+        *short("nltk/pros_cons", "en"),
+        *endings(),
+    ]
+    return {
+        "en": english,
+        "zh": list(short("SophonPlus/online_shopping_10_cats", "zh")),
+    }
 
 
 def sentence_pairs() -> list[tuple[str, str]]:
     """Short (Chinese, English) sentence pairs."""
-    return [(r["zh"], r["en"]) for r in corpora.read_rows("tatoeba/cmn-eng", "train") if len(r["zh"]) <= 14 and len(r["en"]) <= 45]
+    return [
+        (r["zh"], r["en"])
+        for r in corpora.read_rows("tatoeba/cmn-eng", "train")
+        if len(r["zh"]) <= 14 and len(r["en"]) <= 45
+    ]
 
 
 def label_words(tokenizer: Tokenizer, test: bool = False) -> list[str]:
     """Words of one token that serve as arbitrary labels; the `spare` tenth appears as an arbitrary label in measurements only."""
-    words = [w for w in tokenizer.get_vocab() if w.isascii() and w.isalpha() and 3 <= len(w) <= 8]
+    words = [
+        w
+        for w in tokenizer.get_vocab()
+        if w.isascii() and w.isalpha() and 3 <= len(w) <= 8
+    ]
     words = sorted(words, key=tokenizer.token_to_id)[:1500]
-    return [w for w in [*words, *"abcdefghijklmnopqrstuvwxyz0123456789", *"甲乙丙丁红黄蓝绿大小东西南北"] if spare("label", w) == test]
+    return [
+        w
+        for w in [
+            *words,
+            *"abcdefghijklmnopqrstuvwxyz0123456789",
+            *"甲乙丙丁红黄蓝绿大小东西南北",
+        ]
+        if spare("label", w) == test
+    ]
 
 
 def whole_words(tokenizer: Tokenizer) -> list[str]:
     """Every English word of one token, and every Chinese character."""
-    words = [w for w in tokenizer.get_vocab() if (w.isascii() and w.isalpha() and len(w) > 2) or "一" <= w <= "鿿"]
+    words = [
+        w
+        for w in tokenizer.get_vocab()
+        if (w.isascii() and w.isalpha() and len(w) > 2) or "一" <= w <= "鿿"
+    ]
     return sorted(words, key=tokenizer.token_to_id)
 
 
 class NextToken:
     """Draws batches: dict of input_ids, attention_mask, labels (B, T); labels are -100 where the loss does not look."""
 
-    def __init__(self, texts: dict[str, Encoded], documents: Documents, tokenizer: Tokenizer, seed: int, copy_until: float = COPY_UNTIL):
-        self.texts, self.documents, self.tokenizer, self.copy_until = texts, documents, tokenizer, copy_until
-        self.start, self.end, self.pad = (tokenizer.token_to_id(t) for t in ("<s>", "</s>", "[PAD]"))
-        self.random, self.waiting, self.known, self.count = np.random.default_rng(seed), [], {}, {"real": 0, "made": 0}
+    def __init__(
+        self,
+        texts: dict[str, Encoded],
+        documents: Documents,
+        tokenizer: Tokenizer,
+        seed: int,
+        copy_until: float = COPY_UNTIL,
+    ):
+        self.texts, self.documents, self.tokenizer, self.copy_until = (
+            texts,
+            documents,
+            tokenizer,
+            copy_until,
+        )
+        self.start, self.end, self.pad = (
+            tokenizer.token_to_id(t) for t in ("<s>", "</s>", "[PAD]")
+        )
+        self.random, self.waiting, self.known, self.count = (
+            np.random.default_rng(seed),
+            [],
+            {},
+            {"real": 0, "made": 0},
+        )
 
     def ids(self, piece: str) -> list[int]:
         """Token ids of a piece; short pieces come again and again, so they are kept."""
@@ -84,7 +135,9 @@ class NextToken:
         c = self.texts[r.choice(list(MIXTURE), p=list(MIXTURE.values()))]
         a, end = c.around(r.integers(len(c.tokens)))
         b = min(end, a + int(r.choice(LENGTHS)) - 2)
-        ids = np.concatenate([[self.start], c.tokens[a:b], [self.end] if b == end else []]).astype(int)
+        ids = np.concatenate(
+            [[self.start], c.tokens[a:b], [self.end] if b == end else []]
+        ).astype(int)
         asked = r.random(len(ids)) < ASKED_REAL
         asked[-1] = True  # a batch that asks nothing has no loss
         return ids, asked
@@ -104,7 +157,9 @@ class NextToken:
     def row(self, done: float) -> tuple[np.ndarray, np.ndarray]:
         if done < self.copy_until and self.random.random() < COPIES:
             return self.encode(self.documents.repeat())
-        kind = "real" if self.count["real"] <= REAL * sum(self.count.values()) else "made"
+        kind = (
+            "real" if self.count["real"] <= REAL * sum(self.count.values()) else "made"
+        )
         row = self.real() if kind == "real" else self.encode(self.documents.draw())
         self.count[kind] += len(row[0])
         return row
@@ -116,10 +171,16 @@ class NextToken:
             self.random.shuffle(self.waiting)
         return self.collate(self.waiting.pop())
 
-    def collate(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    def collate(
+        self, rows: list[tuple[np.ndarray, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
         """Pads on the right."""
         shape = (len(rows), padded(rows))
-        ids, mask, labels = np.full(shape, self.pad), np.zeros(shape, int), np.full(shape, -100)
+        ids, mask, labels = (
+            np.full(shape, self.pad),
+            np.zeros(shape, int),
+            np.full(shape, -100),
+        )
         for i, (row, asked) in enumerate(rows):
             ids[i, : len(row)], mask[i, : len(row)] = row, 1
             labels[i, : len(row)] = np.where(asked, row, -100)

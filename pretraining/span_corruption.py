@@ -8,7 +8,10 @@ from pretraining.masked_lm import MIXTURE, MaskedLM
 
 PREFIX_LM = 0.1  # share of the steps, at the end: without it a frozen model answers a trained prompt with sentinels
 WORDS = 0.6  # share of the span-corruption examples that hide what the masked-LM recipe hides: mostly single content and opinion words
-RATE, SPAN = 0.15, 3  # of the other examples: share of hidden tokens, mean length of a span
+RATE, SPAN = (
+    0.15,
+    3,
+)  # of the other examples: share of hidden tokens, mean length of a span
 LENGTHS = [(32, 0.4), (64, 0.35), (128, 0.25)]
 DRAWN = 512
 
@@ -21,8 +24,22 @@ class SpanCorruption:
         sentinels: ids of <extra_id_0> ...; start, end, pad: ids of special tokens.
     """
 
-    def __init__(self, texts: dict[str, Encoded], words: MaskedLM, sentinels: list[int], end: int, pad: int, seed: int):
-        self.texts, self.words, self.sentinels, self.end, self.pad = texts, words, sentinels, end, pad
+    def __init__(
+        self,
+        texts: dict[str, Encoded],
+        words: MaskedLM,
+        sentinels: list[int],
+        end: int,
+        pad: int,
+        seed: int,
+    ):
+        self.texts, self.words, self.sentinels, self.end, self.pad = (
+            texts,
+            words,
+            sentinels,
+            end,
+            pad,
+        )
         self.random = np.random.default_rng(seed)
         self.waiting: dict[str, list] = {"spans": [], "prefix": []}
 
@@ -34,7 +51,11 @@ class SpanCorruption:
         return c.tokens[a : min(end, a + self.length())].astype(int)
 
     def length(self) -> int:
-        return int(self.random.choice([n for n, _ in LENGTHS], p=[share for _, share in LENGTHS]))
+        return int(
+            self.random.choice(
+                [n for n, _ in LENGTHS], p=[share for _, share in LENGTHS]
+            )
+        )
 
     def hidden_spans(self, n: int) -> np.ndarray:
         """Which of n tokens are hidden (bool): spans of SPAN tokens on average, RATE of all tokens, never everything."""
@@ -51,14 +72,22 @@ class SpanCorruption:
         if self.random.random() < WORDS:
             group = self.random.choice(list(MIXTURE), p=list(MIXTURE.values()))
             ids, _, hidden = self.words.example(str(group), self.length())
-            text = ~np.isin(ids, [self.words.special["[CLS]"], self.words.special["[SEP]"]])
+            text = ~np.isin(
+                ids, [self.words.special["[CLS]"], self.words.special["[SEP]"]]
+            )
             ids, hidden = ids[text].astype(int), hidden[text].astype(bool)
         else:
             ids = self.window()
-            hidden = self.hidden_spans(len(ids)) if len(ids) > 1 else np.zeros(len(ids), bool)
+            hidden = (
+                self.hidden_spans(len(ids))
+                if len(ids) > 1
+                else np.zeros(len(ids), bool)
+            )
         return self.corrupt(ids, hidden)
 
-    def corrupt(self, ids: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def corrupt(
+        self, ids: np.ndarray, hidden: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Replaces each run of hidden tokens by the next sentinel; the target lists sentinel and run in turn. Runs beyond the last sentinel stay."""
         source, target, used, inside = [], [], -1, False
         for token, hide in zip(ids.tolist(), hidden.tolist(), strict=True):
@@ -84,16 +113,30 @@ class SpanCorruption:
     def batch(self, done: float) -> dict[str, np.ndarray]:
         """A batch of the objective that is due when the share `done` of the training lies behind."""
         kind = "prefix" if done >= 1 - PREFIX_LM else "spans"
-        waiting, draw = self.waiting[kind], {"prefix": self.prefix, "spans": self.spans}[kind]
+        waiting, draw = (
+            self.waiting[kind],
+            {"prefix": self.prefix, "spans": self.spans}[kind],
+        )
         if not waiting:
-            waiting += sorted_batches([draw() for _ in range(DRAWN)], parts=(0, 1))  # encoder and decoder
+            waiting += sorted_batches(
+                [draw() for _ in range(DRAWN)], parts=(0, 1)
+            )  # encoder and decoder
             self.random.shuffle(waiting)
         return self.collate(waiting.pop())
 
-    def collate(self, rows: list[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+    def collate(
+        self, rows: list[tuple[np.ndarray, np.ndarray]]
+    ) -> dict[str, np.ndarray]:
         """Pads on the right."""
         source = np.full((len(rows), padded(rows, 0)), self.pad)
-        mask, labels = np.zeros_like(source), np.full((len(rows), padded(rows, 1)), -100)
+        mask, labels = (
+            np.zeros_like(source),
+            np.full((len(rows), padded(rows, 1)), -100),
+        )
         for i, (ids, target) in enumerate(rows):
-            source[i, : len(ids)], mask[i, : len(ids)], labels[i, : len(target)] = ids, 1, target
+            source[i, : len(ids)], mask[i, : len(ids)], labels[i, : len(target)] = (
+                ids,
+                1,
+                target,
+            )
         return {"input_ids": source, "attention_mask": mask, "labels": labels}

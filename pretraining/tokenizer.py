@@ -3,7 +3,17 @@
 from collections import Counter
 from pathlib import Path
 
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
 from pretraining.corpora import SOURCES, documents
 
@@ -15,9 +25,18 @@ CHINESE = 3_700  # characters and full-width punctuation kept; rarer ones become
 
 
 def _empty(vocabulary: dict[str, int]) -> Tokenizer:
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=50))
-    tokenizer.normalizer = normalizers.BertNormalizer(clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), pre_tokenizers.Digits(individual_digits=True)])
+    tokenizer = Tokenizer(
+        models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=50)
+    )
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=True, handle_chinese_chars=True, strip_accents=True, lowercase=True
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.BertPreTokenizer(),
+            pre_tokenizers.Digits(individual_digits=True),
+        ]
+    )
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     return tokenizer
 
@@ -35,9 +54,16 @@ def train(path: Path, held_out: set[str]) -> Tokenizer:
     head = SPECIAL + ["\n"] + SENTINELS + UNUSED
     chinese = [c for c, _ in counts.most_common(CHINESE)]
     learner = _empty({"[UNK]": 0})
-    trainer = trainers.WordPieceTrainer(vocab_size=VOCABULARY - len(head) - len(chinese), special_tokens=["[UNK]"], min_frequency=20, show_progress=False)
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=VOCABULARY - len(head) - len(chinese),
+        special_tokens=["[UNK]"],
+        min_frequency=20,
+        show_progress=False,
+    )
     learner.train_from_iterator(english, trainer)
-    pieces = sorted(set(learner.get_vocab()) - {"[UNK]"} - set(chinese), key=learner.get_vocab().get)
+    pieces = sorted(
+        set(learner.get_vocab()) - {"[UNK]"} - set(chinese), key=learner.get_vocab().get
+    )
     words = (head + chinese + pieces)[:VOCABULARY]
     tokenizer = _empty({w: i for i, w in enumerate(words)})
     tokenizer.add_special_tokens(SPECIAL + SENTINELS + UNUSED)
@@ -68,7 +94,17 @@ def for_t5(tokenizer: Tokenizer) -> Tokenizer:
 
 
 def _joined(tokenizer: Tokenizer, single: str, pair: str, special: str) -> Tokenizer:
-    tokenizer.post_processor = processors.TemplateProcessing(single=single, pair=pair, special_tokens=[(special, tokenizer.token_to_id(special))])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=single,
+        pair=pair,
+        special_tokens=[(special, tokenizer.token_to_id(special))],
+    )
     joined = r"(?<=\d) (?=\d)|(?<=[⺀-鿿＀-￯]) (?=[⺀-鿿＀-￯\w])|(?<=\w) (?=[⺀-鿿＀-￯])"
-    tokenizer.decoder = decoders.Sequence([decoders.WordPiece(prefix="##"), decoders.Fuse(), decoders.Replace(Regex(joined), "")])
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.WordPiece(prefix="##"),
+            decoders.Fuse(),
+            decoders.Replace(Regex(joined), ""),
+        ]
+    )
     return tokenizer

@@ -30,9 +30,27 @@ class Task:
 
 # task -> (data set, {our name: split}, {our column: column}, label names, language)
 TASKS = {
-    "reviews-en": ("reviews-en", {"pool": "pool", "test": "test"}, {"text": "text", "label": "label"}, ["negative", "positive"], "en"),
-    "reviews-zh": ("reviews-zh", {"pool": "pool", "test": "test"}, {"text": "text", "label": "label"}, ["negative", "positive"], "zh"),
-    "news-en": ("news-en", {"pool": "pool", "test": "test"}, {"text": "text", "label": "label"}, ["world", "sports", "business", "technology"], "en"),
+    "reviews-en": (
+        "reviews-en",
+        {"pool": "pool", "test": "test"},
+        {"text": "text", "label": "label"},
+        ["negative", "positive"],
+        "en",
+    ),
+    "reviews-zh": (
+        "reviews-zh",
+        {"pool": "pool", "test": "test"},
+        {"text": "text", "label": "label"},
+        ["negative", "positive"],
+        "zh",
+    ),
+    "news-en": (
+        "news-en",
+        {"pool": "pool", "test": "test"},
+        {"text": "text", "label": "label"},
+        ["world", "sports", "business", "technology"],
+        "en",
+    ),
     "nli-en": (
         "nli-en",
         {"pool": "pool", "test": "test"},
@@ -40,8 +58,20 @@ TASKS = {
         ["entailment", "neutral", "contradiction"],
         "en",
     ),
-    "sst2": ("SetFit/sst2", {"pool": "train", "test": "test", "validation": "validation"}, {"text": "text", "label": "label"}, ["negative", "positive"], "en"),
-    "chnsenticorp": ("lansinuote/ChnSentiCorp", {"pool": "train", "test": "test"}, {"text": "text", "label": "label"}, ["negative", "positive"], "zh"),
+    "sst2": (
+        "SetFit/sst2",
+        {"pool": "train", "test": "test", "validation": "validation"},
+        {"text": "text", "label": "label"},
+        ["negative", "positive"],
+        "en",
+    ),
+    "chnsenticorp": (
+        "lansinuote/ChnSentiCorp",
+        {"pool": "train", "test": "test"},
+        {"text": "text", "label": "label"},
+        ["negative", "positive"],
+        "zh",
+    ),
     "eprstmt": (
         "CLUEbenchmark/FewCLUE/eprstmt",
         {"pool": "train_few_all", "test": "test_public", "more": "dev_few_all"},
@@ -49,7 +79,13 @@ TASKS = {
         ["Negative", "Positive"],
         "zh",
     ),
-    "ag_news": ("fancyzhx/ag_news", {"pool": "train", "test": "test"}, {"text": "text", "label": "label"}, ["world", "sports", "business", "technology"], "en"),
+    "ag_news": (
+        "fancyzhx/ag_news",
+        {"pool": "train", "test": "test"},
+        {"text": "text", "label": "label"},
+        ["world", "sports", "business", "technology"],
+        "en",
+    ),
     "rte": (
         "SetFit/rte",
         {"pool": "train", "test": "validation"},
@@ -67,7 +103,9 @@ def load_task(name: str) -> Task:
         NotFound: the task or one of its splits is nowhere; the sentence says what to do.
     """
     if name not in TASKS:
-        raise NotFound(f"There is no task {name!r}: choose one of {', '.join(TASKS)}, or read your own file with read_csv.")
+        raise NotFound(
+            f"There is no task {name!r}: choose one of {', '.join(TASKS)}, or read your own file with read_csv."
+        )
     dataset, splits, columns, labels, language = TASKS[name]
     place = resolve(dataset, "*.jsonl*")
     rows = {ours: _rows(place, split) for ours, split in splits.items()}
@@ -92,13 +130,21 @@ def _rows(place: Place, split: str) -> list[dict]:
             raise not_fetched(place, error) from None
     files = sorted(Path(place.location).glob(f"{split}.jsonl*"))
     if not files:
-        there = ", ".join(sorted(p.name.split(".")[0] for p in Path(place.location).glob("*.jsonl*")))
-        raise NotFound(f"The {place.kind} {place.location} has no split {split!r}, only {there}: add {split}.jsonl.gz to it.")
+        there = ", ".join(
+            sorted(p.name.split(".")[0] for p in Path(place.location).glob("*.jsonl*"))
+        )
+        raise NotFound(
+            f"The {place.kind} {place.location} has no split {split!r}, only {there}: add {split}.jsonl.gz to it."
+        )
     disable_progress_bars()  # a local file takes no time to speak of
-    return list(Dataset.from_json(str(files[0])))  # load_dataset("json") would report the download over the network
+    return list(
+        Dataset.from_json(str(files[0]))
+    )  # load_dataset("json") would report the download over the network
 
 
-def few_shot(rows: list[dict], shots: int, seed: int, dev: bool = True) -> tuple[list[dict], list[dict]]:
+def few_shot(
+    rows: list[dict], shots: int, seed: int, dev: bool = True
+) -> tuple[list[dict], list[dict]]:
     """Draws `shots` rows a class for training and as many others for choosing settings (LM-BFF, Gao et al. 2021).
 
     Returns:
@@ -116,7 +162,9 @@ def few_shot(rows: list[dict], shots: int, seed: int, dev: bool = True) -> tuple
     for label in sorted(by_label):
         if len(by_label[label]) < need:
             size = f"{shots} shots{' and a dev set of equal size' if dev else ''}"
-            raise ValueError(f"Class {label!r} has {len(by_label[label])} rows, {need} are needed for {size}: ask for fewer shots.")
+            raise ValueError(
+                f"Class {label!r} has {len(by_label[label])} rows, {need} are needed for {size}: ask for fewer shots."
+            )
         drawn = generator.sample(by_label[label], need)
         train += drawn[:shots]
         held += drawn[shots:]
@@ -125,7 +173,12 @@ def few_shot(rows: list[dict], shots: int, seed: int, dev: bool = True) -> tuple
     return train, held
 
 
-def read_csv(path: str | Path, text: str = "text", label: str = "label", labels: list[str] | None = None) -> tuple[list[dict], list[str]]:
+def read_csv(
+    path: str | Path,
+    text: str = "text",
+    label: str = "label",
+    labels: list[str] | None = None,
+) -> tuple[list[dict], list[str]]:
     """Reads a reader's own labelled texts.
 
     Args:
@@ -143,29 +196,43 @@ def read_csv(path: str | Path, text: str = "text", label: str = "label", labels:
     try:
         content = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8, in a spreadsheet by 'CSV UTF-8'.") from None
+        raise ValueError(
+            f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8, in a spreadsheet by 'CSV UTF-8'."
+        ) from None
     csv.field_size_limit(2**31 - 1)  # the default of 128 KiB is shorter than some texts
     reader = csv.DictReader(io.StringIO(content), strict=True)
     found = []
     try:
         for column in (text, label):
             if column not in (reader.fieldnames or []):
-                raise ValueError(f"{path.name} has no column {column!r}: its columns are {', '.join(reader.fieldnames or []) or 'none'}.")
+                raise ValueError(
+                    f"{path.name} has no column {column!r}: its columns are {', '.join(reader.fieldnames or []) or 'none'}."
+                )
         for number, row in enumerate(reader, 1):
             where = f"{path.name}, row {number} (line {reader.line_num})"
             if None in row:
-                raise ValueError(f"{where}: there are more fields than columns: put a text that holds commas in quotation marks.")
+                raise ValueError(
+                    f"{where}: there are more fields than columns: put a text that holds commas in quotation marks."
+                )
             if not (row[text] or "").strip():
-                raise ValueError(f"{where}: the column {text!r} is empty: write a text or delete the row.")
+                raise ValueError(
+                    f"{where}: the column {text!r} is empty: write a text or delete the row."
+                )
             name = (row[label] or "").strip()
             if not name or (labels is not None and name not in labels):
-                raise ValueError(f"{where}: the column {label!r} holds {name!r}: use one of {', '.join(labels or ['your label names'])}.")
+                raise ValueError(
+                    f"{where}: the column {label!r} holds {name!r}: use one of {', '.join(labels or ['your label names'])}."
+                )
             found.append((row[text].strip(), name))
     except csv.Error as error:
-        raise ValueError(f"{path.name}, the row that begins on line {reader.line_num + 1}: {error}: close every quotation mark.") from None
+        raise ValueError(
+            f"{path.name}, the row that begins on line {reader.line_num + 1}: {error}: close every quotation mark."
+        ) from None
     names = labels or sorted({name for _, name in found})
     if len(names) < 2:
-        raise ValueError(f"{path.name} has {len(names)} different labels in column {label!r}: a classifier needs at least two.")
+        raise ValueError(
+            f"{path.name} has {len(names)} different labels in column {label!r}: a classifier needs at least two."
+        )
     return [{"text": t, "label": names.index(n)} for t, n in found], names
 
 

@@ -1,6 +1,8 @@
 """Where models and data come from: a path, a packaged asset, a mirror folder, or the Hugging Face hub, in this order."""
 
 import contextlib
+import copy
+import dataclasses
 import hashlib
 import os
 import threading
@@ -17,12 +19,25 @@ SCALES = {
         "seq2seq_lm": {"en": ("mini-t5", 1e-3, 1e-3), "zh": ("mini-t5", 1e-3, 1e-3)},
     },
     "full": {
-        "masked_lm": {"en": ("google-bert/bert-base-uncased", 2e-5, 2e-5), "zh": ("google-bert/bert-base-chinese", 2e-5, 2e-5)},
-        "causal_lm": {"en": ("Qwen/Qwen2.5-0.5B-Instruct", 1e-5, 1e-5), "zh": ("Qwen/Qwen2.5-0.5B-Instruct", 1e-5, 1e-5)},
-        "seq2seq_lm": {"en": ("google/t5-base-lm-adapt", 1e-4, 1e-4), "zh": ("google/mt5-base", 1e-4, 1e-4)},
+        "masked_lm": {
+            "en": ("google-bert/bert-base-uncased", 2e-5, 2e-5),
+            "zh": ("google-bert/bert-base-chinese", 2e-5, 2e-5),
+        },
+        "causal_lm": {
+            "en": ("Qwen/Qwen2.5-0.5B-Instruct", 1e-5, 1e-5),
+            "zh": ("Qwen/Qwen2.5-0.5B-Instruct", 1e-5, 1e-5),
+        },
+        "seq2seq_lm": {
+            "en": ("google/t5-base-lm-adapt", 1e-4, 1e-4),
+            "zh": ("google/mt5-base", 1e-4, 1e-4),
+        },
     },
 }
-CLASSES = {"masked_lm": "AutoModelForMaskedLM", "causal_lm": "AutoModelForCausalLM", "seq2seq_lm": "AutoModelForSeq2SeqLM"}
+CLASSES = {
+    "masked_lm": "AutoModelForMaskedLM",
+    "causal_lm": "AutoModelForCausalLM",
+    "seq2seq_lm": "AutoModelForSeq2SeqLM",
+}
 
 
 class NotFound(FileNotFoundError):
@@ -38,13 +53,25 @@ class Place:
     location: str
 
     def __str__(self) -> str:
-        where = {"path": f"folder {self.location}", "asset": "packaged with the course", "mirror": "mirror", "hub": "Hugging Face hub"}
+        where = {
+            "path": f"folder {self.location}",
+            "asset": "packaged with the course",
+            "mirror": "mirror",
+            "hub": "Hugging Face hub",
+        }
         return f"{self.name}: {where[self.kind]}"
 
 
 @dataclass
 class Backbone:
-    """A loaded language model: `model` on `device`, its `tokenizer`, and defaults for tuning all weights, through a prompt or with a new head."""
+    """A loaded language model and its tokenizer, with defaults for tuning all weights.
+
+    Whoever trains weights trains those of a `copy()`; whoever trains a prompt before the
+    model takes `frozen()`. Neither touches the backbone it was given.
+
+    `model` is on `device`; `learning_rate` is for tuning all weights through a prompt,
+    `head_learning_rate` for tuning them with a new head.
+    """
 
     name: str
     model: object
@@ -54,12 +81,27 @@ class Backbone:
     device: str
     head_learning_rate: float = 3e-5
 
+    def copy(self) -> "Backbone":
+        """The same backbone with weights of its own, all of them free to train."""
+        model = copy.deepcopy(self.model).requires_grad_(True).eval()
+        return dataclasses.replace(self, model=model)
+
+    def frozen(self) -> "Backbone":
+        """The same backbone without gradients: it shares the memory of the weights, and
+        nothing else (mode, hooks, config, requires_grad)."""
+        from torch.nn import Parameter
+
+        memo = {id(p): Parameter(p.detach(), False) for p in self.model.parameters()}
+        return dataclasses.replace(self, model=copy.deepcopy(self.model, memo).eval())
+
 
 def scale() -> str:
     """`mini` or `full`, from PROMPTTUNE_SCALE (default mini). Raises ValueError for another word."""
     chosen = os.environ.get("PROMPTTUNE_SCALE", "mini")
     if chosen not in SCALES:
-        raise ValueError(f"PROMPTTUNE_SCALE is {chosen!r}: set it to one of {', '.join(SCALES)}.")
+        raise ValueError(
+            f"PROMPTTUNE_SCALE is {chosen!r}: set it to one of {', '.join(SCALES)}."
+        )
     return chosen
 
 
@@ -76,7 +118,11 @@ def reachable(seconds: float = 10) -> bool:
 
     def ask() -> None:
         with contextlib.suppress(Exception):
-            answers.append(huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=seconds))
+            answers.append(
+                huggingface_hub.get_session().head(
+                    huggingface_hub.constants.ENDPOINT, timeout=seconds
+                )
+            )
 
     # in a thread, for no timeout bounds how long a name is looked up, or how many addresses are tried
     asking = threading.Thread(target=ask, daemon=True)
@@ -88,7 +134,9 @@ def reachable(seconds: float = 10) -> bool:
 def not_fetched(place: Place, cause: Exception | str) -> NotFound:
     """The error for what the hub did not give; one sentence."""
     cause = cause if isinstance(cause, str) else type(cause).__name__
-    return NotFound(f"{place.name!r} could not be fetched from the hub ({cause}): check the network, or set PROMPTTUNE_MIRROR to a folder that holds it.")
+    return NotFound(
+        f"{place.name!r} could not be fetched from the hub ({cause}): check the network, or set PROMPTTUNE_MIRROR to a folder that holds it."
+    )
 
 
 def resolve(name: str, wanted: str = "config.json") -> Place:
@@ -121,10 +169,14 @@ def resolve(name: str, wanted: str = "config.json") -> Place:
 
 def packaged() -> list[str]:
     """Names of the packaged models and data sets."""
-    return sorted(p.name for p in ASSETS.iterdir() if p.is_dir() and p.name != "results")
+    return sorted(
+        p.name for p in ASSETS.iterdir() if p.is_dir() and p.name != "results"
+    )
 
 
-def load(role: str, language: str = "en", name: str | None = None, verbose: bool = True) -> Backbone:
+def load(
+    role: str, language: str = "en", name: str | None = None, verbose: bool = True
+) -> Backbone:
     """Loads the language model for a role at the current scale.
 
     Args:
@@ -140,20 +192,30 @@ def load(role: str, language: str = "en", name: str | None = None, verbose: bool
 
     table = SCALES[scale()]
     if role not in table:
-        raise ValueError(f"There is no {role!r} at scale {scale()!r}: choose one of {', '.join(table)}.")
+        raise ValueError(
+            f"There is no {role!r} at scale {scale()!r}: choose one of {', '.join(table)}."
+        )
     chosen, learning_rate, head_learning_rate = table[role][language]
     place = resolve(name or chosen)
     device = "cpu"
     if scale() == "full":
         import torch
 
-        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        device = (
+            "cuda"
+            if torch.cuda.is_available()
+            else "mps"
+            if torch.backends.mps.is_available()
+            else "cpu"
+        )
     # on CPUs the backward pass of torch's fused attention is slower than the plain one
     attention = {"attn_implementation": "eager"} if device == "cpu" else {}
     answers = place.kind != "hub" or reachable()
     try:
         with _quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(place.location, local_files_only=not answers)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                place.location, local_files_only=not answers
+            )
             model, found = getattr(transformers, CLASSES[role]).from_pretrained(
                 place.location,
                 local_files_only=not answers,
@@ -163,22 +225,40 @@ def load(role: str, language: str = "en", name: str | None = None, verbose: bool
                 ignore_mismatched_sizes=True,  # they are refused below, by name
                 **attention,
             )
-    except Exception as error:  # every backend has its own class for a damaged or missing file
+    except (
+        Exception
+    ) as error:  # every backend has its own class for a damaged or missing file
         if place.kind == "hub":
-            raise not_fetched(place, error if answers else "it does not answer") from None
+            raise not_fetched(
+                place, error if answers else "it does not answer"
+            ) from None
         cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:120]}"
-        raise ValueError(f"{place.name!r} in {place.location} cannot be loaded as {role} ({cause}): fetch or build the folder again.") from None
+        raise ValueError(
+            f"{place.name!r} in {place.location} cannot be loaded as {role} ({cause}): fetch or build the folder again."
+        ) from None
     # these would start anew, at random
-    if unfit := sorted({*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}):
+    if unfit := sorted(
+        {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
+    ):
         raise ValueError(
             f"The weights of {place.name!r} in {place.location} lack {len(unfit)} tensors of a {role}, or have them in another shape ({unfit[0]}): "
             "fetch or build the folder again, or choose a model made for this."
         )
     if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise ValueError(f"{place.name!r} in {place.location} has no tokenizer: fetch or build the folder again.")
+        raise ValueError(
+            f"{place.name!r} in {place.location} has no tokenizer: fetch or build the folder again."
+        )
     if verbose:
         print(place)
-    return Backbone(place.name, model.to(device).eval(), tokenizer, learning_rate, place, device, head_learning_rate)
+    return Backbone(
+        place.name,
+        model.to(device).eval(),
+        tokenizer,
+        learning_rate,
+        place,
+        device,
+        head_learning_rate,
+    )
 
 
 @contextlib.contextmanager

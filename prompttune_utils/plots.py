@@ -21,7 +21,9 @@ def axes(width: float = 6.4, height: float = 3.8, **labels: str) -> plt.Axes:
     return ax
 
 
-def curves(ax: plt.Axes, x: Sequence, series: Mapping[str, Sequence[Sequence[float]]]) -> None:
+def curves(
+    ax: plt.Axes, x: Sequence, series: Mapping[str, Sequence[Sequence[float]]]
+) -> None:
     """One line a name: mean over seeds at each x, with its 95 % interval. `series[name][i]` holds the seeds' values at x[i]."""
     for number, (name, values) in enumerate(series.items()):
         pairs = [mean_interval(v) for v in values]

@@ -13,12 +13,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from textwrap import fill
 
 from prompttune_utils.evaluation import mean_interval, show
 from prompttune_utils.hub import ASSETS, scale
 
 FOLDER = ASSETS / "results"
-VERDICTS = ("refuted here", "needs scale", "reproduced")  # the weakest first; needs scale: cannot show at this size, or shows only a trend
+VERDICTS = (
+    "refuted here",
+    "needs scale",
+    "reproduced",
+)  # the weakest first; needs scale: cannot show at this size, or shows only a trend
 Differences = Mapping[str, Sequence[float]]
 
 
@@ -32,8 +37,13 @@ def judged(differences: Differences, beyond: float = 0.0) -> str:
     It is reproduced when the 95 % interval lies above it in more than half of the settings and below it in none; refuted here when it
     lies above it in none, or below it in more than half; else it needs scale.
     """
-    pairs = [(mean - beyond, half) for mean, half in map(mean_interval, differences.values())]
-    above, below = sum(mean > half for mean, half in pairs), sum(-mean > half for mean, half in pairs)
+    pairs = [
+        (mean - beyond, half) for mean, half in map(mean_interval, differences.values())
+    ]
+    above, below = (
+        sum(mean > half for mean, half in pairs),
+        sum(-mean > half for mean, half in pairs),
+    )
     if not above or below > len(pairs) / 2:
         return "refuted here"
     return "reproduced" if above > len(pairs) / 2 and not below else "needs scale"
@@ -46,7 +56,15 @@ def weakest(*verdicts: str) -> str:
 
 def told(what: str, parts: Mapping[str, str | Sequence[float]]) -> str:
     """`what; name: value; name: value`; values over seeds as mean and interval."""
-    return "; ".join([what, *(f"{name}: {value if isinstance(value, str) else show(value)}" for name, value in parts.items())])
+    return "; ".join(
+        [
+            what,
+            *(
+                f"{name}: {value if isinstance(value, str) else show(value)}"
+                for name, value in parts.items()
+            ),
+        ]
+    )
 
 
 class Recorded:
@@ -59,15 +77,34 @@ class Recorded:
 
     def __init__(self, chapter: str, weights: str, folder: Path | None = None):
         self.chapter, self.weights = chapter, weights
-        self.path = (folder or (FOLDER if scale() == "mini" else Path("results-full"))) / f"{chapter}.json"
-        self.entries = json.loads(self.path.read_text(encoding="utf-8")) if self.path.exists() else []
+        self.path = (
+            folder or (FOLDER if scale() == "mini" else Path("results-full"))
+        ) / f"{chapter}.json"
+        self.entries = (
+            json.loads(self.path.read_text(encoding="utf-8"))
+            if self.path.exists()
+            else []
+        )
 
     def find(self, settings: dict) -> dict | None:
         """The entry with these settings and our weights, or None."""
         settings = json.loads(json.dumps(settings))  # tuples come back as lists
-        return next((e for e in self.entries if e["settings"] == settings and e["weights"] == self.weights), None)
+        return next(
+            (
+                e
+                for e in self.entries
+                if e["settings"] == settings and e["weights"] == self.weights
+            ),
+            None,
+        )
 
-    def claim(self, number: str, verdict: str, what: str, parts: Mapping[str, str | Sequence[float]] = {}) -> None:
+    def claim(
+        self,
+        number: str,
+        verdict: str,
+        what: str,
+        parts: Mapping[str, str | Sequence[float]] = {},
+    ) -> None:
         """Prints the chapter's answer to a claim of the ledger (`C14`), `what; name: value; ...`, and keeps it when recording.
 
         Args:
@@ -77,15 +114,32 @@ class Recorded:
             ValueError: another verdict than those of `VERDICTS`, or an answer that differs from the one kept.
         """
         if verdict not in VERDICTS:
-            raise ValueError(f"The verdict on {number} is {verdict!r}: use one of {', '.join(VERDICTS)}.")
+            raise ValueError(
+                f"The verdict on {number} is {verdict!r}: use one of {', '.join(VERDICTS)}."
+            )
         given = {"verdict": verdict, "answer": told(what, parts)}
         if os.environ.get("PROMPTTUNE_RECORD") == "1":
-            self.entries = [e for e in self.entries if e["settings"] != {"claim": number}]
-        if (kept := self.get({"claim": number}, lambda: given)) != given and scale() == "mini":
-            raise ValueError(f"{self.path.name} keeps another answer to {number}, {kept}, than {given}: run `make results`.")
-        print(f"{number} {verdict}: {given['answer']}")
+            self.entries = [
+                e for e in self.entries if e["settings"] != {"claim": number}
+            ]
+        if (
+            kept := self.get({"claim": number}, lambda: given)
+        ) != given and scale() == "mini":
+            raise ValueError(
+                f"{self.path.name} keeps another answer to {number}, {kept}, than {given}: run `make results`."
+            )
+        for part in f"{number} {verdict}: {given['answer']}".split("; "):
+            indent = "" if part.startswith(f"{number} ") else "    "
+            print(fill(part, 88, initial_indent=indent, subsequent_indent="    "))
 
-    def judge(self, number: str, what: str, differences: Differences, also: Mapping[str, Differences] = {}, beyond: float = 0.0) -> None:
+    def judge(
+        self,
+        number: str,
+        what: str,
+        differences: Differences,
+        also: Mapping[str, Differences] = {},
+        beyond: float = 0.0,
+    ) -> None:
         """Answers a claim that one thing is larger than another by the rule of `judged`.
 
         Args:
@@ -95,9 +149,13 @@ class Recorded:
         """
         parts = {what: differences} | also
         verdicts = [judged(part, beyond) for part in parts.values()]
-        self.claim(number, weakest(*verdicts), "; ".join(told(*part) for part in parts.items()))
+        self.claim(
+            number, weakest(*verdicts), "; ".join(told(*part) for part in parts.items())
+        )
 
-    def get(self, settings: dict, run: Callable[[], float | dict | list]) -> float | dict | list:
+    def get(
+        self, settings: dict, run: Callable[[], float | dict | list]
+    ) -> float | dict | list:
         """The value recorded for `settings`; run and kept first when recording.
 
         Raises:
@@ -106,7 +164,9 @@ class Recorded:
         entry = self.find(settings)
         if entry is None:
             if os.environ.get("PROMPTTUNE_RECORD") != "1" and scale() == "mini":
-                raise NotRecorded(f"{self.path.name} holds no result of {settings} for the weights {self.weights}: run `make results`.")
+                raise NotRecorded(
+                    f"{self.path.name} holds no result of {settings} for the weights {self.weights}: run `make results`."
+                )
             before = time.process_time()
             value = run()
             entry = {
@@ -114,20 +174,40 @@ class Recorded:
                 "value": value,
                 "weights": self.weights,
                 "cpu_seconds": round(time.process_time() - before, 2),
-                "versions": {p: version(p) for p in ("torch", "transformers")} | {"python": platform.python_version()},
+                "versions": {p: version(p) for p in ("torch", "transformers")}
+                | {"python": platform.python_version()},
             }
             entry = json.loads(json.dumps(entry))  # what a later run will read
-            self.entries = [e for e in self.entries if e["settings"] != entry["settings"]] + [entry]
+            self.entries = [
+                e for e in self.entries if e["settings"] != entry["settings"]
+            ] + [entry]
             self._save()
         return entry["value"]
 
-    def per_seed(self, run: Callable, *settings, seeds: Iterable[int] = range(5), **more) -> list:
+    def per_seed(
+        self, run: Callable, *settings, seeds: Iterable[int] = range(5), **more
+    ) -> list:
         """What `run(*settings, seed)` gives for each seed, as in `get`; `more` joins the settings that are kept (weights of another model)."""
-        return [self.get({"run": run.__name__, "settings": list(settings), "seed": s} | more, lambda s=s: run(*settings, s)) for s in seeds]
+        return [
+            self.get(
+                {"run": run.__name__, "settings": list(settings), "seed": s} | more,
+                lambda s=s: run(*settings, s),
+            )
+            for s in seeds
+        ]
 
     def _save(self) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        ordered = sorted(self.entries, key=lambda e: json.dumps(e["settings"], sort_keys=True))
+        ordered = sorted(
+            self.entries, key=lambda e: json.dumps(e["settings"], sort_keys=True)
+        )
         new = self.path.with_suffix(".new")
-        new.write_text("[\n" + ",\n".join(json.dumps(e, ensure_ascii=False, sort_keys=True) for e in ordered) + "\n]\n", encoding="utf-8")
+        new.write_text(
+            "[\n"
+            + ",\n".join(
+                json.dumps(e, ensure_ascii=False, sort_keys=True) for e in ordered
+            )
+            + "\n]\n",
+            encoding="utf-8",
+        )
         new.replace(self.path)

@@ -67,12 +67,24 @@ def fit(
     """
     tuned = [p for p in model.parameters() if p.requires_grad]
     if not rows or not tuned:
-        raise ValueError("There is nothing to train: " + ("no parameter of the model has requires_grad=True." if rows else "the list of rows is empty."))
+        raise ValueError(
+            "There is nothing to train: "
+            + (
+                "no parameter of the model has requires_grad=True."
+                if rows
+                else "the list of rows is empty."
+            )
+        )
     set_seed(seed)
-    accelerator = Accelerator(device_placement=False, dataloader_config=DataLoaderConfiguration(split_batches=True))
+    accelerator = Accelerator(
+        device_placement=False,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
     processes = accelerator.num_processes
     if batch_size % processes:
-        raise ValueError(f"A batch of {batch_size} rows cannot be shared by {processes} processes: choose a multiple of {processes} as batch_size.")
+        raise ValueError(
+            f"A batch of {batch_size} rows cannot be shared by {processes} processes: choose a multiple of {processes} as batch_size."
+        )
     if processes > 1:  # a start drawn before the seed differs from process to process
         for tensor in [*model.parameters(), *model.buffers()]:
             broadcast(tensor.data)
@@ -82,7 +94,12 @@ def fit(
     while len(order) < steps * batch_size:
         order += torch.randperm(len(rows), generator=generator).tolist()
     # with a generator of its own: else a loader draws from the one of the dropout masks each time that it is started
-    loader = DataLoader([rows[i] for i in order[: steps * batch_size]], batch_size=batch_size, collate_fn=list, generator=generator)
+    loader = DataLoader(
+        [rows[i] for i in order[: steps * batch_size]],
+        batch_size=batch_size,
+        collate_fn=list,
+        generator=generator,
+    )
     state = _Progress()
     # evaluation_mode: not wrapped for several processes, since only a call of the wrapper itself would average gradients, and loss_of calls inner parts
     accelerator.prepare_model(model, evaluation_mode=True)
@@ -92,7 +109,13 @@ def fit(
         accelerator.load_state(str(checkpoint))
         loader = accelerator.skip_first_batches(loader, state.step)
     model.train()
-    for batch in tqdm(loader, total=steps, initial=state.step, disable=not (progress and accelerator.is_main_process), desc="training"):
+    for batch in tqdm(
+        loader,
+        total=steps,
+        initial=state.step,
+        disable=not (progress and accelerator.is_main_process),
+        desc="training",
+    ):
         loss = loss_of(batch)
         accelerator.backward(loss)
         if processes > 1:
@@ -115,7 +138,10 @@ def fit(
 
 def _save(accelerator: Accelerator, folder: Path) -> None:
     """Saves beside and swaps, so that a kill never leaves half a checkpoint. The main process writes, each adds the state of its random numbers."""
-    new, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    new, old = (
+        folder.with_name(folder.name + ".new"),
+        folder.with_name(folder.name + ".old"),
+    )
     if accelerator.is_main_process:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)

@@ -21,8 +21,12 @@ def recorded():
     """Reads measurements of a mini's card: recorded(name, count=5, **settings) gives the `count` values with these settings, in their order."""
 
     def values(name: str, count: int = 5, **settings) -> list:
-        entries = json.loads(Path(ASSETS / name / "evaluation.json").read_text(encoding="utf-8"))
-        found = [e["value"] for e in entries if settings.items() <= e["settings"].items()]
+        entries = json.loads(
+            Path(ASSETS / name / "evaluation.json").read_text(encoding="utf-8")
+        )
+        found = [
+            e["value"] for e in entries if settings.items() <= e["settings"].items()
+        ]
         assert len(found) == count, (name, settings, len(found))
         return found
 

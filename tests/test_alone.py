@@ -45,14 +45,35 @@ print(json.dumps([path for m in [*sys.modules.values()] if isinstance(path := ge
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory):
     """A folder with what the wheel installs."""
-    source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("installed")
+    source, target = (
+        tmp_path_factory.mktemp("source"),
+        tmp_path_factory.mktemp("installed"),
+    )
     for file in ("pyproject.toml", "README.md", "LICENSE", "LICENSE-TEXT"):
         shutil.copy(ROOT / file, source)
-    shutil.copytree(ROOT / "prompttune_utils", source / "prompttune_utils", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "prompttune_utils",
+        source / "prompttune_utils",
+        ignore=shutil.ignore_patterns("__pycache__"),
+    )
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
-    subprocess.run([*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", source, source], check=True)
+    subprocess.run(
+        [
+            *pip,
+            "wheel",
+            "--no-deps",
+            "--no-build-isolation",
+            "--wheel-dir",
+            source,
+            source,
+        ],
+        check=True,
+    )
     (wheel,) = source.glob("*.whl")
-    subprocess.run([*pip, "install", "--no-deps", "--no-index", "--target", target, wheel], check=True)
+    subprocess.run(
+        [*pip, "install", "--no-deps", "--no-index", "--target", target, wheel],
+        check=True,
+    )
     (target / "sitecustomize.py").write_text(BLOCKED)
     return target
 
@@ -68,22 +89,36 @@ def environment(installed, tmp_path_factory):
 
 def printed(node) -> dict[str, str]:
     """What each checked cell prints, by its id."""
-    return {c.id: "".join(o.text for o in c.outputs if o.get("name") == "stdout") for c in node.cells if CHECKED in tags(c)}
+    return {
+        c.id: "".join(o.text for o in c.outputs if o.get("name") == "stdout")
+        for c in node.cells
+        if CHECKED in tags(c)
+    }
 
 
-@pytest.mark.parametrize("chapter", random.Random(ORDER).sample(chapters(), len(chapters())), ids=lambda c: c.stem)
-def test_chapter_alone_prints_what_it_shows(chapter, installed, environment, tmp_path, capsys):
+@pytest.mark.parametrize(
+    "chapter",
+    random.Random(ORDER).sample(chapters(), len(chapters())),
+    ids=lambda c: c.stem,
+)
+def test_chapter_alone_prints_what_it_shows(
+    chapter, installed, environment, tmp_path, capsys
+):
     with capsys.disabled():
         print(f"\nPROMPTTUNE_ORDER={ORDER} {chapter.stem} ", end="", flush=True)
     node, folder, attempts = read(chapter), tmp_path / "empty", tmp_path / "attempts"
     node.cells.append(nbformat.v4.new_code_cell(LOADED))
     nbformat.write(node, tmp_path / chapter.name)
     folder.mkdir()
-    executed, *_ = run(tmp_path / chapter.name, folder, environment | {"ATTEMPTS": str(attempts)})
+    executed, *_ = run(
+        tmp_path / chapter.name, folder, environment | {"ATTEMPTS": str(attempts)}
+    )
     assert printed(executed) == printed(node)
     files = json.loads(executed.cells[-1].outputs[0].text)
     assert str(installed / "prompttune_utils" / "__init__.py") in files
-    assert [f for f in files if f.startswith(str(ROOT)) and not f.startswith(sys.prefix)] == []
+    assert [
+        f for f in files if f.startswith(str(ROOT)) and not f.startswith(sys.prefix)
+    ] == []
     assert not attempts.exists(), attempts.read_text()
 
 
@@ -100,7 +135,18 @@ with socket.create_server(("localhost", 0)) as here:
     socket.create_connection(here.getsockname())
 """
     attempts = tmp_path / "attempts"
-    done = subprocess.run([sys.executable, "-c", code], env=environment | {"ATTEMPTS": str(attempts)}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | {"ATTEMPTS": str(attempts)},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"the network is blocked, and {host} was asked for" for host in ("huggingface.co", "192.0.2.1")]
-    assert [line.split()[1] for line in attempts.read_text().splitlines()] == ["huggingface.co", "192.0.2.1"]
+    assert done.stdout.splitlines() == [
+        f"the network is blocked, and {host} was asked for"
+        for host in ("huggingface.co", "192.0.2.1")
+    ]
+    assert [line.split()[1] for line in attempts.read_text().splitlines()] == [
+        "huggingface.co",
+        "192.0.2.1",
+    ]

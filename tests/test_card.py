@@ -14,26 +14,43 @@ MEASURES = {
     "mini-bert": evaluate.measure, "mini-gpt": evaluate_causal.measure, "mini-gpt-s": evaluate_causal.measure,
     "mini-t5": evaluate_seq2seq.measure, "mini-t5-s": evaluate_seq2seq.measure,
 }  # fmt: skip
-NEEDS_MIRROR = pytest.mark.skipif(not os.environ.get("PROMPTTUNE_MIRROR"), reason="PROMPTTUNE_MIRROR is not set: the card is not compared with its data")
+NEEDS_MIRROR = pytest.mark.skipif(
+    not os.environ.get("PROMPTTUNE_MIRROR"),
+    reason="PROMPTTUNE_MIRROR is not set: the card is not compared with its data",
+)
 
 
 def between_the_marks(card: str) -> list[str]:
-    return card.partition(evaluate.MARKS[0])[2].partition(evaluate.MARKS[1])[0].replace("```text", "").replace("```", "").strip().splitlines()
+    return (
+        card.partition(evaluate.MARKS[0])[2]
+        .partition(evaluate.MARKS[1])[0]
+        .replace("```text", "")
+        .replace("```", "")
+        .strip()
+        .splitlines()
+    )
 
 
 @NEEDS_MIRROR
 @pytest.mark.parametrize("name", MEASURES)
 def test_the_card_is_what_evaluate_prints(name, monkeypatch):
-    monkeypatch.delenv("PROMPTTUNE_RECORD", raising=False)  # a value that is not recorded for these weights fails
+    monkeypatch.delenv(
+        "PROMPTTUNE_RECORD", raising=False
+    )  # a value that is not recorded for these weights fails
     card = Path(hub.resolve(name).location, "README.md").read_text(encoding="utf-8")
     assert between_the_marks(card) == [line.rstrip() for line in MEASURES[name](name)]
 
 
 def test_a_changed_number_in_the_card_is_seen(tmp_path):
-    (tmp_path / "README.md").write_text(f"before\n{evaluate.MARKS[0]}\nold\n{evaluate.MARKS[1]}\nafter\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(
+        f"before\n{evaluate.MARKS[0]}\nold\n{evaluate.MARKS[1]}\nafter\n",
+        encoding="utf-8",
+    )
     evaluate.write_card(tmp_path, ["accuracy 0.750"])
     card = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert card.startswith("before\n") and card.endswith("\nafter\n") and "old" not in card
+    assert (
+        card.startswith("before\n") and card.endswith("\nafter\n") and "old" not in card
+    )
     assert between_the_marks(card) == ["accuracy 0.750"]
     assert between_the_marks(card.replace("0.750", "0.751")) != ["accuracy 0.750"]
 
@@ -51,9 +68,19 @@ def test_size_curve_and_words_of_the_card(name):
     assert int(first.split(", ")[1].split()[0].replace(",", "")) <= 5_000_000
     curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     # T5's second phase, the last tenth, asks for something else, so its loss is not compared with the first phase's
-    end = (1 - PREFIX_LM) * curve[-1]["minutes"] if name.startswith("mini-t5") else curve[-1]["minutes"]
+    end = (
+        (1 - PREFIX_LM) * curve[-1]["minutes"]
+        if name.startswith("mini-t5")
+        else curve[-1]["minutes"]
+    )
     losses = [entry["loss"] for entry in curve if entry["minutes"] <= end]
-    assert len(curve) > 10 and losses[-1] < 0.75 * losses[0] and all(a["tokens"] < b["tokens"] for a, b in zip(curve, curve[1:], strict=False))
+    assert (
+        len(curve) > 10
+        and losses[-1] < 0.75 * losses[0]
+        and all(
+            a["tokens"] < b["tokens"] for a, b in zip(curve, curve[1:], strict=False)
+        )
+    )
     card = (folder / "README.md").read_text(encoding="utf-8")
     for heading in ("## Training text", "## Recipe", "## Measured", "## Limits"):
         assert heading in card

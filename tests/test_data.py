@@ -26,35 +26,57 @@ def mirror(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["reviews-en", "reviews-zh"])
 def test_packaged_task(name):
     task = load_task(name)
-    assert task.place.kind == "asset" and task.language == name[-2:] and task.labels == ["negative", "positive"]
+    assert (
+        task.place.kind == "asset"
+        and task.language == name[-2:]
+        and task.labels == ["negative", "positive"]
+    )
     assert {row["label"] for row in task.pool + task.test} == {0, 1}
-    assert task.gold == [row["label"] for row in task.test] and majority(task.gold) == 0.5
-    praise = {"en": "Such a delightful collection of letters", "zh": "散文集里写外婆的那篇最动人"}[task.language]
+    assert (
+        task.gold == [row["label"] for row in task.test] and majority(task.gold) == 0.5
+    )
+    praise = {
+        "en": "Such a delightful collection of letters",
+        "zh": "散文集里写外婆的那篇最动人",
+    }[task.language]
     assert [row["label"] for row in task.test if row["text"].startswith(praise)] == [1]
 
 
 def test_task_of_pairs_from_the_mirror(mirror):
     write(mirror / "SetFit/rte", "train", [{"text1": "a", "text2": "b", "label": 1}])
-    write(mirror / "SetFit/rte", "validation", [{"text1": "c", "text2": "d", "label": 0}])
+    write(
+        mirror / "SetFit/rte", "validation", [{"text1": "c", "text2": "d", "label": 0}]
+    )
     task = load_task("rte")
     assert task.place.kind == "mirror"
-    assert task.pool == [{"text": "a", "text_b": "b", "label": 1}] and task.test == [{"text": "c", "text_b": "d", "label": 0}]
+    assert task.pool == [{"text": "a", "text_b": "b", "label": 1}] and task.test == [
+        {"text": "c", "text_b": "d", "label": 0}
+    ]
 
 
 def test_mirror_that_lacks_the_split(mirror):
     write(mirror / "SetFit/sst2", "train", [{"text": "a", "label": 1}])
     write(mirror / "SetFit/sst2", "dev", [{"text": "a", "label": 1}])
-    with pytest.raises(NotFound, match=r"The mirror .*SetFit/sst2 has no split 'test', only dev, train: add test.jsonl.gz to it"):
+    with pytest.raises(
+        NotFound,
+        match=r"The mirror .*SetFit/sst2 has no split 'test', only dev, train: add test.jsonl.gz to it",
+    ):
         load_task("sst2")
 
 
 def test_task_that_is_nowhere(mirror):
-    with pytest.raises(NotFound, match=r"'SetFit/sst2' was not found in .*switched off by HF_HUB_OFFLINE.*set PROMPTTUNE_MIRROR"):
+    with pytest.raises(
+        NotFound,
+        match=r"'SetFit/sst2' was not found in .*switched off by HF_HUB_OFFLINE.*set PROMPTTUNE_MIRROR",
+    ):
         load_task("sst2")
 
 
 def test_unknown_task():
-    with pytest.raises(NotFound, match=r"no task 'sst-2': choose one of reviews-en, .*sst2.*, or read your own file with read_csv"):
+    with pytest.raises(
+        NotFound,
+        match=r"no task 'sst-2': choose one of reviews-en, .*sst2.*, or read your own file with read_csv",
+    ):
         load_task("sst-2")
 
 
@@ -64,13 +86,17 @@ def test_task_table_matches_the_mirror(name):
     try:
         task = load_task(name)
     except NotFound:
-        pytest.skip(f"NOT CHECKED: task {name} is not here; set PROMPTTUNE_MIRROR to a folder that holds it.")
+        pytest.skip(
+            f"NOT CHECKED: task {name} is not here; set PROMPTTUNE_MIRROR to a folder that holds it."
+        )
     for row in task.pool + task.test:
         assert row["text"].strip() and row["label"] in range(len(task.labels))
     assert set(task.gold) == set(range(len(task.labels)))
 
 
-ROWS = [{"text": f"{label} {i}", "label": label} for i in range(20) for label in (0, 1, 2)]
+ROWS = [
+    {"text": f"{label} {i}", "label": label} for i in range(20) for label in (0, 1, 2)
+]
 
 
 def test_few_shot_is_balanced_seeded_and_apart():
@@ -86,8 +112,15 @@ def test_few_shot_is_balanced_seeded_and_apart():
 
 
 def test_few_shot_needs_enough_rows():
-    assert len(few_shot(ROWS, 10, seed=0)[0]) == len(few_shot(ROWS, 20, seed=0, dev=False)[0]) / 2 == 30
-    with pytest.raises(ValueError, match="Class 0 has 20 rows, 22 are needed for 11 shots and a dev set of equal size: ask for fewer shots"):
+    assert (
+        len(few_shot(ROWS, 10, seed=0)[0])
+        == len(few_shot(ROWS, 20, seed=0, dev=False)[0]) / 2
+        == 30
+    )
+    with pytest.raises(
+        ValueError,
+        match="Class 0 has 20 rows, 22 are needed for 11 shots and a dev set of equal size: ask for fewer shots",
+    ):
         few_shot(ROWS, 11, seed=0)
     with pytest.raises(ValueError, match="21 are needed for 21 shots: ask"):
         few_shot(ROWS, 21, seed=0, dev=False)
@@ -102,7 +135,9 @@ def csv(tmp_path):
     """Writes text (or bytes) to my.csv and reads it."""
 
     def read(content, **options):
-        (tmp_path / "my.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
+        (tmp_path / "my.csv").write_bytes(
+            content if isinstance(content, bytes) else content.encode()
+        )
         return read_csv(tmp_path / "my.csv", **options)
 
     return read
@@ -113,37 +148,84 @@ def test_csv(csv):
     content = '\ufefflabel,id,text\r\npos,1,"good, ""very"" good\r\nindeed"\r\n\r\nneg,2,太差了\u2028真的\x85\x0cbad \r\npos,3,fine\r\n'
     rows, labels = csv(content)
     assert labels == ["neg", "pos"]
-    assert rows == [{"text": 'good, "very" good\nindeed', "label": 1}, {"text": "太差了\u2028真的\x85\x0cbad", "label": 0}, {"text": "fine", "label": 1}]
+    assert rows == [
+        {"text": 'good, "very" good\nindeed', "label": 1},
+        {"text": "太差了\u2028真的\x85\x0cbad", "label": 0},
+        {"text": "fine", "label": 1},
+    ]
     assert csv("review,verdict\na,x\nb,y\n", text="review", label="verdict", labels=["y", "x"]) == (
         [{"text": "a", "label": 1}, {"text": "b", "label": 0}], ["y", "x"])  # fmt: skip
 
 
 def test_csv_with_a_long_text(csv):
-    assert [len(row["text"]) for row in csv("text,label\n" + "字" * 200_000 + ",pos\nbad,neg\n")[0]] == [200_000, 3]
+    assert [
+        len(row["text"])
+        for row in csv("text,label\n" + "字" * 200_000 + ",pos\nbad,neg\n")[0]
+    ] == [200_000, 3]
 
 
 FAULTS = {
-    "missing column": ("review,label\ngood,pos\n", {}, "my.csv has no column 'text': its columns are review, label"),
-    "semicolons": ("text;label\ngood;pos\n", {}, "my.csv has no column 'text': its columns are text;label"),
+    "missing column": (
+        "review,label\ngood,pos\n",
+        {},
+        "my.csv has no column 'text': its columns are review, label",
+    ),
+    "semicolons": (
+        "text;label\ngood;pos\n",
+        {},
+        "my.csv has no column 'text': its columns are text;label",
+    ),
     "empty file": ("", {}, "my.csv has no column 'text': its columns are none"),
     "unknown label": (
         "text,label\ngood,pos\nbad,ngt\n",
         {"labels": ["pos", "neg"]},
         r"my.csv, row 2 \(line 3\): the column 'label' holds 'ngt': use one of pos, neg",
     ),
-    "no label": ("text,label\ngood,pos\nbad\n", {}, r"my.csv, row 2 \(line 3\): the column 'label' holds '': use one of your label names"),
-    "empty text": ('text,label\n"two\nlines",pos\n" ",neg\n', {}, r"my.csv, row 2 \(line 4\): the column 'text' is empty: write a text or delete the row"),
-    "wrong encoding": ("text,label\n太差,neg\n".encode("gbk"), {}, r"my.csv is not UTF-8 \(byte 13\): save it as UTF-8"),
-    "UTF-16": ("text,label\ngood,pos\n".encode("utf-16"), {}, r"my.csv is not UTF-8 \(byte 0\): save it as UTF-8"),
-    "unclosed quote": ('text,label\ngood,pos\n"bad,neg\nbad,neg\n', {}, "my.csv, the row that begins on line 3: .*: close every quotation mark"),
-    "unclosed quote in the header": ('"text,label\ngood,pos\n', {}, "my.csv, the row that begins on line 1: .*: close every quotation mark"),
-    "text after a quote": ('text,label\n"good" one,pos\n', {}, "my.csv, the row that begins on line 2: .*: close every quotation mark"),
+    "no label": (
+        "text,label\ngood,pos\nbad\n",
+        {},
+        r"my.csv, row 2 \(line 3\): the column 'label' holds '': use one of your label names",
+    ),
+    "empty text": (
+        'text,label\n"two\nlines",pos\n" ",neg\n',
+        {},
+        r"my.csv, row 2 \(line 4\): the column 'text' is empty: write a text or delete the row",
+    ),
+    "wrong encoding": (
+        "text,label\n太差,neg\n".encode("gbk"),
+        {},
+        r"my.csv is not UTF-8 \(byte 13\): save it as UTF-8",
+    ),
+    "UTF-16": (
+        "text,label\ngood,pos\n".encode("utf-16"),
+        {},
+        r"my.csv is not UTF-8 \(byte 0\): save it as UTF-8",
+    ),
+    "unclosed quote": (
+        'text,label\ngood,pos\n"bad,neg\nbad,neg\n',
+        {},
+        "my.csv, the row that begins on line 3: .*: close every quotation mark",
+    ),
+    "unclosed quote in the header": (
+        '"text,label\ngood,pos\n',
+        {},
+        "my.csv, the row that begins on line 1: .*: close every quotation mark",
+    ),
+    "text after a quote": (
+        'text,label\n"good" one,pos\n',
+        {},
+        "my.csv, the row that begins on line 2: .*: close every quotation mark",
+    ),
     "comma without quotes": (
         "text,label\ngood, but slow,pos\n",
         {},
         r"my.csv, row 1 \(line 2\): there are more fields than columns: put a text that holds commas in quotation marks",
     ),
-    "one label": ("text,label\ngood,pos\nfine,pos\n", {}, "my.csv has 1 different labels in column 'label': a classifier needs at least two"),
+    "one label": (
+        "text,label\ngood,pos\nfine,pos\n",
+        {},
+        "my.csv has 1 different labels in column 'label': a classifier needs at least two",
+    ),
     "only a header": ("text,label\n", {}, "my.csv has 0 different labels"),
 }
 

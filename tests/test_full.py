@@ -42,21 +42,52 @@ CHINESE = re.compile("[\u3000-\u9fff\uff00-\uffef]")
 
 def texts(language):
     """All that the packaged data sets say; in English, or in both languages for `zh`."""
-    files = [f for kind in ("reviews-*", "news-en", "nli-en", "*words", "word-rules") for f in hub.ASSETS.glob(f"{kind}/*.jsonl")]
-    lines = [" ".join(map(str, json.loads(line).values())) for file in files for line in file.open(encoding="utf-8")]
+    files = [
+        f
+        for kind in ("reviews-*", "news-en", "nli-en", "*words", "word-rules")
+        for f in hub.ASSETS.glob(f"{kind}/*.jsonl")
+    ]
+    lines = [
+        " ".join(map(str, json.loads(line).values()))
+        for file in files
+        for line in file.open(encoding="utf-8")
+    ]
     return [line for line in lines if language == "zh" or not CHINESE.search(line)]
 
 
 def bert(language):
     """Words that keep capitals, and other special tokens and ids than the minis have; the English one knows no Chinese."""
-    words = [w for w in AutoTokenizer.from_pretrained(hub.ASSETS / "mini-bert").get_vocab() if not w.startswith(("[", "<"))]
+    words = [
+        w
+        for w in AutoTokenizer.from_pretrained(hub.ASSETS / "mini-bert").get_vocab()
+        if not w.startswith(("[", "<"))
+    ]
     words = {w for w in words if language == "zh" or not CHINESE.search(w)}
-    objects = {json.loads(line)["object"] for line in (hub.ASSETS / "facts" / "facts.jsonl").open(encoding="utf-8")}
-    words = sorted(words | {o for o in objects if " " not in o} | set(string.ascii_letters) | {f"##{letter}" for letter in string.ascii_letters})
+    objects = {
+        json.loads(line)["object"]
+        for line in (hub.ASSETS / "facts" / "facts.jsonl").open(encoding="utf-8")
+    }
+    words = sorted(
+        words
+        | {o for o in objects if " " not in o}
+        | set(string.ascii_letters)
+        | {f"##{letter}" for letter in string.ascii_letters}
+    )
     random.Random(0).shuffle(words)
-    special = {"mask_token": "<gap>", "sep_token": "<end>", "cls_token": "<start>", "unk_token": "<new>", "pad_token": "<void>"}
-    vocabulary = {word: number for number, word in enumerate([*words[:7], *special.values(), *words[7:]])}
-    tokenizer = BertTokenizer(vocabulary, do_lower_case=False, model_max_length=512, **special)
+    special = {
+        "mask_token": "<gap>",
+        "sep_token": "<end>",
+        "cls_token": "<start>",
+        "unk_token": "<new>",
+        "pad_token": "<void>",
+    }
+    vocabulary = {
+        word: number
+        for number, word in enumerate([*words[:7], *special.values(), *words[7:]])
+    }
+    tokenizer = BertTokenizer(
+        vocabulary, do_lower_case=False, model_max_length=512, **special
+    )
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, pad_token_id=tokenizer.pad_token_id,
         initializer_range=0.3,
@@ -67,8 +98,15 @@ def bert(language):
 def qwen(language):
     """Bytes in place of words, and one mark for the end and for padding."""
     bpe = ByteLevelBPETokenizer()
-    bpe.train_from_iterator(texts(language), vocab_size=6000, special_tokens=["<|endoftext|>"])
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe._tokenizer, eos_token="<|endoftext|>", pad_token="<|endoftext|>", model_max_length=2048)
+    bpe.train_from_iterator(
+        texts(language), vocab_size=6000, special_tokens=["<|endoftext|>"]
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=bpe._tokenizer,
+        eos_token="<|endoftext|>",
+        pad_token="<|endoftext|>",
+        model_max_length=2048,
+    )
     config = Qwen2Config(
         vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
         max_position_embeddings=2048, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
@@ -79,8 +117,17 @@ def qwen(language):
 def t5(language):
     """T5 as of version 1.1: gated, the output matrix apart from the embeddings; pieces of SentencePiece."""
     unigram = SentencePieceUnigramTokenizer()
-    unigram.train_from_iterator(texts(language), vocab_size=6000, special_tokens=["<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False)
-    tokenizer = T5Tokenizer([tuple(piece) for piece in json.loads(unigram.to_str())["model"]["vocab"]], model_max_length=512)
+    unigram.train_from_iterator(
+        texts(language),
+        vocab_size=6000,
+        special_tokens=["<pad>", "</s>", "<unk>"],
+        unk_token="<unk>",
+        show_progress=False,
+    )
+    tokenizer = T5Tokenizer(
+        [tuple(piece) for piece in json.loads(unigram.to_str())["model"]["vocab"]],
+        model_max_length=512,
+    )
     config = T5Config(
         vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
         decoder_start_token_id=tokenizer.pad_token_id, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
@@ -127,10 +174,21 @@ def test_chapter_runs_at_full(chapter, mirror, monkeypatch, tmp_path):
     monkeypatch.setattr("prompttune_utils.training.fit", short_fit)
     monkeypatch.chdir(tmp_path)
     # the live value of one setting beside the stand-in of another says nothing
-    monkeypatch.setattr("prompttune_utils.evaluation.inside", lambda live, recorded, slack=0: True)
+    monkeypatch.setattr(
+        "prompttune_utils.evaluation.inside", lambda live, recorded, slack=0: True
+    )
     resolve, places = hub.resolve, []
-    monkeypatch.setattr(hub, "resolve", lambda *given: places.append(resolve(*given)) or places[-1])
+    monkeypatch.setattr(
+        hub, "resolve", lambda *given: places.append(resolve(*given)) or places[-1]
+    )
     names = {"__name__": "__main__", "display": print}
     for cell in notebooks.code_cells(notebooks.read(chapter)):
-        exec(compile(cell.source.replace("    %pip", "    pass  #"), f"{chapter.stem}, cell {cell.id}", "exec"), names)
+        exec(
+            compile(
+                cell.source.replace("    %pip", "    pass  #"),
+                f"{chapter.stem}, cell {cell.id}",
+                "exec",
+            ),
+            names,
+        )
     assert "mirror" in {place.kind for place in places}

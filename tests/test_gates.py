@@ -30,12 +30,30 @@ def chapter(tmp_path_factory):
     path.parent.mkdir()
     cells = [
         new_markdown_cell("# A tiny chapter", id="title"),
-        new_code_cell("#| default_exp methods.tiny", id="module", metadata={"tags": ["remove-cell"]}),
+        new_code_cell(
+            "#| default_exp methods.tiny",
+            id="module",
+            metadata={"tags": ["remove-cell"]},
+        ),
         new_code_cell(METHOD, id="method"),
-        new_code_cell('print(f"mean {root(0.765625):.3f}")', id="result", metadata={"tags": ["nbval-check-output"]}),
-        new_code_cell(FIGURE, id="figure", metadata={"mystnb": {"image": {"alt": "A single coloured pixel, nothing else"}}}),
+        new_code_cell(
+            'print(f"mean {root(0.765625):.3f}")',
+            id="result",
+            metadata={"tags": ["nbval-check-output"]},
+        ),
+        new_code_cell(
+            FIGURE,
+            id="figure",
+            metadata={
+                "mystnb": {"image": {"alt": "A single coloured pixel, nothing else"}}
+            },
+        ),
         new_markdown_cell(PROSE, id="prose"),
-        new_markdown_cell("The paper reports 91.2 % {cite}`lester2021power`.", id="paper", metadata={"tags": ["cited"]}),
+        new_markdown_cell(
+            "The paper reports 91.2 % {cite}`lester2021power`.",
+            id="paper",
+            metadata={"tags": ["cited"]},
+        ),
     ]
     nbformat.write(new_notebook(cells=cells), path)
     notebooks.bootstrap([path])
@@ -54,7 +72,12 @@ def cell(node, name):
 
 
 def all_problems(node):
-    checks = notebooks.format_problems, notebooks.output_problems, notebooks.alt_problems, notebooks.unsupported_numbers
+    checks = (
+        notebooks.format_problems,
+        notebooks.output_problems,
+        notebooks.alt_problems,
+        notebooks.unsupported_numbers,
+    )
     return [problem for check in checks for problem in check(node)]
 
 
@@ -79,29 +102,99 @@ def strip_outputs_only(node):
 DAMAGES = {
     "stripped": (strip, "Not executed once"),
     "outputs stripped, counts kept": (strip_outputs_only, "stores nothing"),
-    "cells run out of order": (lambda n: cell(n, "result").update(execution_count=9), "Not executed once"),
-    "cell run twice": (lambda n: [c.update(execution_count=c.execution_count + 1) for c in notebooks.code_cells(n)], "Not executed once"),
-    "nothing checked": (lambda n: cell(n, "result").metadata.pop("tags"), "No cell is tagged"),
-    "checked cell without print": (lambda n: cell(n, "figure").metadata.update(tags=["nbval-check-output"]), "only print"),
-    "error stored": (lambda n: cell(n, "method").update(outputs=[nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])]), "an error"),
-    "text on stderr": (lambda n: cell(n, "result").outputs[0].update(name="stderr"), "stderr"),
-    "warning shown": (set_output("result", "mean 0.875\nFutureWarning: soon gone"), "FutureWarning"),
-    "no alt text": (lambda n: cell(n, "figure").metadata.pop("mystnb"), "mystnb.image.alt"),
-    "short alt text": (lambda n: cell(n, "figure").metadata.mystnb.image.update(alt="A figure"), "mystnb.image.alt"),
+    "cells run out of order": (
+        lambda n: cell(n, "result").update(execution_count=9),
+        "Not executed once",
+    ),
+    "cell run twice": (
+        lambda n: [
+            c.update(execution_count=c.execution_count + 1)
+            for c in notebooks.code_cells(n)
+        ],
+        "Not executed once",
+    ),
+    "nothing checked": (
+        lambda n: cell(n, "result").metadata.pop("tags"),
+        "No cell is tagged",
+    ),
+    "checked cell without print": (
+        lambda n: cell(n, "figure").metadata.update(tags=["nbval-check-output"]),
+        "only print",
+    ),
+    "error stored": (
+        lambda n: cell(n, "method").update(
+            outputs=[
+                nbformat.v4.new_output("error", ename="E", evalue="", traceback=[])
+            ]
+        ),
+        "an error",
+    ),
+    "text on stderr": (
+        lambda n: cell(n, "result").outputs[0].update(name="stderr"),
+        "stderr",
+    ),
+    "warning shown": (
+        set_output("result", "mean 0.875\nFutureWarning: soon gone"),
+        "FutureWarning",
+    ),
+    "no alt text": (
+        lambda n: cell(n, "figure").metadata.pop("mystnb"),
+        "mystnb.image.alt",
+    ),
+    "short alt text": (
+        lambda n: cell(n, "figure").metadata.mystnb.image.update(alt="A figure"),
+        "mystnb.image.alt",
+    ),
     "image lost": (lambda n: cell(n, "figure").update(outputs=[]), "stores no image"),
-    "cell skipped": (lambda n: cell(n, "method").metadata.update(tags=["nbval-skip"]), "nbval-skip"),
-    "comment marker": (lambda n: cell(n, "result").update(source="# NBVAL_CHECK_OUTPUT\nprint(1)"), "by a comment"),
-    "old version in the bootstrap cell": (lambda n: n.cells[1].update(source=re.sub(r"==.*", "==0.0.0", n.cells[1].source)), "bootstrap"),
+    "cell skipped": (
+        lambda n: cell(n, "method").metadata.update(tags=["nbval-skip"]),
+        "nbval-skip",
+    ),
+    "comment marker": (
+        lambda n: cell(n, "result").update(source="# NBVAL_CHECK_OUTPUT\nprint(1)"),
+        "by a comment",
+    ),
+    "old version in the bootstrap cell": (
+        lambda n: n.cells[1].update(
+            source=re.sub(r"==.*", "==0.0.0", n.cells[1].source)
+        ),
+        "bootstrap",
+    ),
     "no bootstrap cell": (lambda n: n.cells.pop(1), "bootstrap"),
-    "long cell": (lambda n: cell(n, "method").update(source="x = 1\n" * 31), "more than 30 lines"),
+    "long cell": (
+        lambda n: cell(n, "method").update(source="x = 1\n" * 31),
+        "more than 30 lines",
+    ),
     "ids repeat": (lambda n: cell(n, "method").update(id="result"), "repeat"),
     "id missing": (lambda n: cell(n, "method").pop("id"), "missing"),
-    "invalid format": (lambda n: cell(n, "method").update(outputs=[nbformat.NotebookNode(output_type="figure")]), "Not a valid notebook"),
-    "prose, a decimal changed": (lambda n: cell(n, "prose").update(source=PROSE.replace("is 0.875", "is 0.874")), "prose: 0.874"),
-    "prose, a percentage changed": (lambda n: cell(n, "prose").update(source=PROSE.replace("87.5 %", "88 %")), "prose: 88 %"),
-    "prose, a directive changed": (lambda n: cell(n, "prose").update(source=PROSE.replace("below 0.875", "below 0.5")), "prose: 0.5"),
-    "output changed under the prose": (set_output("result", "mean 0.874\n"), "prose: 0.875"),
-    "cited without citation": (lambda n: cell(n, "paper").update(source="The paper reports 91.2 %."), "cites nothing"),
+    "invalid format": (
+        lambda n: cell(n, "method").update(
+            outputs=[nbformat.NotebookNode(output_type="figure")]
+        ),
+        "Not a valid notebook",
+    ),
+    "prose, a decimal changed": (
+        lambda n: cell(n, "prose").update(source=PROSE.replace("is 0.875", "is 0.874")),
+        "prose: 0.874",
+    ),
+    "prose, a percentage changed": (
+        lambda n: cell(n, "prose").update(source=PROSE.replace("87.5 %", "88 %")),
+        "prose: 88 %",
+    ),
+    "prose, a directive changed": (
+        lambda n: cell(n, "prose").update(
+            source=PROSE.replace("below 0.875", "below 0.5")
+        ),
+        "prose: 0.5",
+    ),
+    "output changed under the prose": (
+        set_output("result", "mean 0.874\n"),
+        "prose: 0.875",
+    ),
+    "cited without citation": (
+        lambda n: cell(n, "paper").update(source="The paper reports 91.2 %."),
+        "cites nothing",
+    ),
 }
 
 
@@ -117,13 +210,31 @@ def test_reading_repairs_nothing(chapter, node, tmp_path):
     assert notebooks.format_problems(notebooks.read(tmp_path / "n.ipynb"))
 
 
-@pytest.mark.parametrize("printed, exit_code", [("mean 0.875\n", 0), ("mean 0.874\n", 1)])
+@pytest.mark.parametrize(
+    "printed, exit_code", [("mean 0.875\n", 0), ("mean 0.874\n", 1)]
+)
 def test_nbval_compares_stored_numbers(node, tmp_path, printed, exit_code):
     cell(node, "result").outputs[0].text = printed
     nbformat.write(node, tmp_path / "n.ipynb")
-    command = [sys.executable, "-m", "pytest", "-p", "nbval.plugin", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env", "n.ipynb"]
-    alone = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}  # other plugins take seconds to start
-    done = subprocess.run(command, cwd=tmp_path, env=alone, capture_output=True, text=True)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "nbval.plugin",
+        "-p",
+        "no:cacheprovider",
+        "--nbval-lax",
+        "--nbval-current-env",
+        "n.ipynb",
+    ]
+    alone = os.environ | {
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PYTEST_ADDOPTS": "",
+    }  # other plugins take seconds to start
+    done = subprocess.run(
+        command, cwd=tmp_path, env=alone, capture_output=True, text=True
+    )
     assert done.returncode == exit_code, done.stdout
     assert ("Cell outputs differ" in done.stdout) == bool(exit_code)
 
@@ -134,7 +245,11 @@ def test_export_is_compared(chapter):
     assert notebooks.export_problems([chapter], root) == []
     module = root / notebooks.METHODS / "tiny.py"
     text = module.read_text()
-    assert "DO NOT EDIT" in text and "../../notebooks/01_tiny.ipynb" in text and not list(root.rglob("_modidx.py"))
+    assert (
+        "DO NOT EDIT" in text
+        and "../../notebooks/01_tiny.ipynb" in text
+        and not list(root.rglob("_modidx.py"))
+    )
 
     module.write_text(text.replace("math.sqrt(x)", "x ** 0.5"))
     assert "edit the chapter" in notebooks.export_problems([chapter], root)[0]
@@ -142,7 +257,10 @@ def test_export_is_compared(chapter):
     assert module.read_text() == text
 
     (module.parent / "stranger.py").write_text("x = 1\n")
-    assert "stranger.py comes from no chapter" in notebooks.export_problems([chapter], root)[0]
+    assert (
+        "stranger.py comes from no chapter"
+        in notebooks.export_problems([chapter], root)[0]
+    )
     (module.parent / "stranger.py").unlink()
     module.rename(module.with_name("left_over.py"))
     assert len(notebooks.export_problems([chapter], root)) == 2
@@ -153,7 +271,10 @@ def test_export_is_compared(chapter):
 def test_two_chapters_cannot_export_one_module(chapter):
     twin = chapter.with_name("02_twin.ipynb")
     twin.write_bytes(chapter.read_bytes())
-    assert any("give one another default_exp" in p for p in notebooks.export_problems([chapter, twin], chapter.parent.parent))
+    assert any(
+        "give one another default_exp" in p
+        for p in notebooks.export_problems([chapter, twin], chapter.parent.parent)
+    )
     twin.unlink()
 
 
@@ -167,11 +288,16 @@ def test_export_without_a_module_is_an_error(node, tmp_path):
 def test_exported_code_brings_its_imports(node, tmp_path):
     cell(node, "method").source = METHOD.replace("import math\n", "")
     nbformat.write(node, tmp_path / "n.ipynb")
-    assert any("lacks ['math']" in p for p in notebooks.export_problems([tmp_path / "n.ipynb"], tmp_path))
+    assert any(
+        "lacks ['math']" in p
+        for p in notebooks.export_problems([tmp_path / "n.ipynb"], tmp_path)
+    )
 
 
 def test_cpu_seconds_are_those_of_the_kernel(node, tmp_path):
-    cell(node, "method").source += "\n\n\nimport time\nwhile time.process_time() < 2:\n    pass"
+    cell(
+        node, "method"
+    ).source += "\n\n\nimport time\nwhile time.process_time() < 2:\n    pass"
     nbformat.write(node, tmp_path / "n.ipynb")
     _, cpu, wall = notebooks.run(tmp_path / "n.ipynb")
     assert cpu >= 2 and wall > 1
@@ -196,7 +322,9 @@ def test_toc_names_what_exists(tmp_path):
 
 
 def test_broken_link_breaks_the_build(tmp_path):
-    (tmp_path / "_config.yml").write_text("title: Tiny\nonly_build_toc_files: true\nexecute:\n  execute_notebooks: 'off'\n")
+    (tmp_path / "_config.yml").write_text(
+        "title: Tiny\nonly_build_toc_files: true\nexecute:\n  execute_notebooks: 'off'\n"
+    )
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: index\n")
     (tmp_path / "index.md").write_text("# Tiny\n\nRead [the rest](missing.md).\n")
     done = notebooks.build_book(tmp_path, tmp_path / "out")

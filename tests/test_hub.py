@@ -38,7 +38,11 @@ def test_order_of_places(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     name = "someone/model"
     assert hub.resolve(name).kind == "hub"
-    for kind, folder in (("mirror", tmp_path / "mirror" / name), ("asset", tmp_path / "assets" / name), ("path", tmp_path / name)):
+    for kind, folder in (
+        ("mirror", tmp_path / "mirror" / name),
+        ("asset", tmp_path / "assets" / name),
+        ("path", tmp_path / name),
+    ):
         place(folder)
         found = hub.resolve(name)
         assert found.kind == kind and (tmp_path / found.location).samefile(folder)
@@ -50,7 +54,9 @@ def test_folder_without_the_wanted_file_does_not_count(monkeypatch, tmp_path):
     monkeypatch.setenv("PROMPTTUNE_MIRROR", str(tmp_path / "mirror"))
     place(tmp_path / "mirror" / "someone" / "data", "train.jsonl.gz")
     assert hub.resolve("someone/data", "*.jsonl*").kind == "mirror"
-    with pytest.raises(hub.NotFound, match=r"someone/data \(which has no config.json\)"):
+    with pytest.raises(
+        hub.NotFound, match=r"someone/data \(which has no config.json\)"
+    ):
         hub.resolve("someone/data")
 
 
@@ -60,15 +66,24 @@ def test_name_that_is_nowhere(monkeypatch, tmp_path):
     with pytest.raises(hub.NotFound) as error:
         hub.load("masked_lm", name="mini-brt")
     said = str(error.value)
-    assert said.startswith("'mini-brt' was not found in mini-brt, ") and str(tmp_path / "mirror" / "mini-brt") in said
-    assert f"give a folder, a packaged name ({', '.join(hub.packaged())})" in said and "set PROMPTTUNE_MIRROR" in said
+    assert (
+        said.startswith("'mini-brt' was not found in mini-brt, ")
+        and str(tmp_path / "mirror" / "mini-brt") in said
+    )
+    assert (
+        f"give a folder, a packaged name ({', '.join(hub.packaged())})" in said
+        and "set PROMPTTUNE_MIRROR" in said
+    )
     assert "switched off" not in said and "\n" not in said
 
 
 @pytest.mark.parametrize("word", ["1", "true", "ON", "Yes"])
 def test_offline(monkeypatch, word):
     monkeypatch.setenv("HF_HUB_OFFLINE", word)
-    with pytest.raises(hub.NotFound, match="someone/model.*the hub is switched off by HF_HUB_OFFLINE.*set PROMPTTUNE_MIRROR"):
+    with pytest.raises(
+        hub.NotFound,
+        match="someone/model.*the hub is switched off by HF_HUB_OFFLINE.*set PROMPTTUNE_MIRROR",
+    ):
         hub.load("masked_lm", name="someone/model")
 
 
@@ -81,7 +96,10 @@ def test_hub_without_a_network(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", fail)
-    with pytest.raises(hub.NotFound, match=r"'someone/model' could not be fetched from the hub \(OSError\): check the network, or set PROMPTTUNE_MIRROR"):
+    with pytest.raises(
+        hub.NotFound,
+        match=r"'someone/model' could not be fetched from the hub \(OSError\): check the network, or set PROMPTTUNE_MIRROR",
+    ):
         hub.load("masked_lm", name="someone/model")
 
 
@@ -99,44 +117,95 @@ def edited(change):
 
 
 def cut(size):
-    return lambda folder: (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:size])
+    return lambda folder: (folder / WEIGHTS).write_bytes(
+        (folder / WEIGHTS).read_bytes()[:size]
+    )
 
 
 def config(**changed):
-    return lambda folder: (folder / "config.json").write_text(json.dumps(json.loads((folder / "config.json").read_text()) | changed))
+    return lambda folder: (folder / "config.json").write_text(
+        json.dumps(json.loads((folder / "config.json").read_text()) | changed)
+    )
 
 
-UNREADABLE, LACKS = r"cannot be loaded as masked_lm \(.+\)", r"lack {} tensors of a masked_lm, or have them in another shape \(.+\)"
+UNREADABLE, LACKS = (
+    r"cannot be loaded as masked_lm \(.+\)",
+    r"lack {} tensors of a masked_lm, or have them in another shape \(.+\)",
+)
 ALL = 76  # tensors of mini-bert
 DAMAGES = {
     "empty": (cut(0), UNREADABLE),
     "a few bytes": (cut(5), UNREADABLE),
     "cut early": (cut(10_000), UNREADABLE),
     "cut late": (cut(-100), UNREADABLE),
-    "random bytes": (lambda folder: (folder / WEIGHTS).write_bytes(os.urandom(100_000)), UNREADABLE),
-    "a text in its place": (lambda folder: (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\n"), UNREADABLE),
+    "random bytes": (
+        lambda folder: (folder / WEIGHTS).write_bytes(os.urandom(100_000)),
+        UNREADABLE,
+    ),
+    "a text in its place": (
+        lambda folder: (folder / WEIGHTS).write_text(
+            "version https://git-lfs.github.com/spec/v1\n"
+        ),
+        UNREADABLE,
+    ),
     "gone": (lambda folder: (folder / WEIGHTS).unlink(), UNREADABLE),
-    "of a causal model": (lambda folder: shutil.copy(hub.ASSETS / "mini-gpt" / WEIGHTS, folder), LACKS.format(ALL)),
-    "of a seq2seq model": (lambda folder: shutil.copy(hub.ASSETS / "mini-t5" / WEIGHTS, folder), LACKS.format(ALL)),
-    "a tensor missing": (edited(lambda tensors: {k: v for k, v in tensors.items() if k != QUERY}), LACKS.format(1)),
-    "no head": (edited(lambda tensors: {k: v for k, v in tensors.items() if not k.startswith("cls.")}), LACKS.format(r"\d")),
-    "other names": (edited(lambda tensors: {f"x.{k}": v for k, v in tensors.items()}), LACKS.format(ALL)),
-    "another shape": (edited(lambda tensors: tensors | {QUERY: tensors[QUERY][:-1].contiguous()}), LACKS.format(1)),
+    "of a causal model": (
+        lambda folder: shutil.copy(hub.ASSETS / "mini-gpt" / WEIGHTS, folder),
+        LACKS.format(ALL),
+    ),
+    "of a seq2seq model": (
+        lambda folder: shutil.copy(hub.ASSETS / "mini-t5" / WEIGHTS, folder),
+        LACKS.format(ALL),
+    ),
+    "a tensor missing": (
+        edited(lambda tensors: {k: v for k, v in tensors.items() if k != QUERY}),
+        LACKS.format(1),
+    ),
+    "no head": (
+        edited(
+            lambda tensors: {
+                k: v for k, v in tensors.items() if not k.startswith("cls.")
+            }
+        ),
+        LACKS.format(r"\d"),
+    ),
+    "other names": (
+        edited(lambda tensors: {f"x.{k}": v for k, v in tensors.items()}),
+        LACKS.format(ALL),
+    ),
+    "another shape": (
+        edited(lambda tensors: tensors | {QUERY: tensors[QUERY][:-1].contiguous()}),
+        LACKS.format(1),
+    ),
     "more layers wanted": (config(num_hidden_layers=6), LACKS.format(32)),
     "another vocabulary wanted": (config(vocab_size=9), LACKS.format(r"\d")),
     "no JSON": (lambda folder: (folder / "config.json").write_text("{"), UNREADABLE),
-    "no tokenizer": (lambda folder: [f.unlink() for f in folder.glob("tokenizer*")], "has no tokenizer"),
-    "a broken tokenizer": (lambda folder: (folder / "tokenizer.json").write_bytes(os.urandom(1000)), UNREADABLE),
+    "no tokenizer": (
+        lambda folder: [f.unlink() for f in folder.glob("tokenizer*")],
+        "has no tokenizer",
+    ),
+    "a broken tokenizer": (
+        lambda folder: (folder / "tokenizer.json").write_bytes(os.urandom(1000)),
+        UNREADABLE,
+    ),
 }
 
 
 @pytest.mark.parametrize("damage, message", DAMAGES.values(), ids=DAMAGES)
-def test_damaged_or_foreign_weights_are_refused_in_a_sentence(copied, capfd, damage, message):
+def test_damaged_or_foreign_weights_are_refused_in_a_sentence(
+    copied, capfd, damage, message
+):
     """transformers itself only warns of missing tensors, and starts them anew at random."""
     damage(copied)
-    with pytest.raises(ValueError, match=rf"copied' in \S+copied {message}: fetch or build the folder again") as error:
+    with pytest.raises(
+        ValueError,
+        match=rf"copied' in \S+copied {message}: fetch or build the folder again",
+    ) as error:
         hub.load("masked_lm", name=str(copied))
-    assert "\n" not in str(error.value) and "".join(traceback.format_exception(error.value)).count("Traceback") == 1
+    assert (
+        "\n" not in str(error.value)
+        and "".join(traceback.format_exception(error.value)).count("Traceback") == 1
+    )
     assert capfd.readouterr() == ("", "")
 
 
@@ -145,7 +214,9 @@ def test_pickles_are_refused(copied, name):
     """A pickle runs code when it is read; this one would leave a file."""
     (copied / WEIGHTS).unlink()
     torch.save({"ran": Pickled(str(copied / "ran"))}, copied / name)
-    with pytest.raises(ValueError, match="cannot be loaded as masked_lm .*(safetensors|Safetensor)"):
+    with pytest.raises(
+        ValueError, match="cannot be loaded as masked_lm .*(safetensors|Safetensor)"
+    ):
         hub.load("masked_lm", name=str(copied))
     assert not (copied / "ran").exists()
 
@@ -161,14 +232,19 @@ class Pickled:
 def test_code_of_a_model_folder_is_not_run(copied):
     (copied / "own.py").write_text("raise SystemExit('this code was run')")
     config = json.loads((copied / "config.json").read_text())
-    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.Config", "AutoModelForMaskedLM": "own.Model"}}
+    config |= {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "own.Config", "AutoModelForMaskedLM": "own.Model"},
+    }
     (copied / "config.json").write_text(json.dumps(config))
     with pytest.raises(ValueError, match="cannot be loaded as masked_lm"):
         hub.load("masked_lm", name=str(copied))
 
 
 def test_model_of_another_kind(tmp_path):
-    config = transformers.T5Config(vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2)
+    config = transformers.T5Config(
+        vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2
+    )
     transformers.T5ForConditionalGeneration(config).save_pretrained(tmp_path / "t5")
     for file in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(hub.ASSETS / "mini-bert" / file, tmp_path / "t5")
@@ -177,16 +253,23 @@ def test_model_of_another_kind(tmp_path):
 
 
 def test_unknown_role_and_scale(monkeypatch):
-    with pytest.raises(ValueError, match="There is no 'speech' at scale 'mini': choose one of masked_lm"):
+    with pytest.raises(
+        ValueError,
+        match="There is no 'speech' at scale 'mini': choose one of masked_lm",
+    ):
         hub.load("speech")
     monkeypatch.setenv("PROMPTTUNE_SCALE", "huge")
-    with pytest.raises(ValueError, match="PROMPTTUNE_SCALE is 'huge': set it to one of mini, full"):
+    with pytest.raises(
+        ValueError, match="PROMPTTUNE_SCALE is 'huge': set it to one of mini, full"
+    ):
         hub.load("masked_lm")
 
 
 def test_scale_chooses_the_model(monkeypatch):
     monkeypatch.setenv("PROMPTTUNE_SCALE", "full")
-    with pytest.raises(hub.NotFound, match="'google-bert/bert-base-chinese' was not found"):
+    with pytest.raises(
+        hub.NotFound, match="'google-bert/bert-base-chinese' was not found"
+    ):
         hub.load("masked_lm", "zh")
 
 
@@ -200,25 +283,39 @@ def test_hash_of_weights_sees_every_change():
 
 
 def test_packaged_names():
-    assert {"mini-bert", "reviews-en", "reviews-zh"} <= set(hub.packaged()) and "results" not in hub.packaged()
+    assert {"mini-bert", "reviews-en", "reviews-zh"} <= set(
+        hub.packaged()
+    ) and "results" not in hub.packaged()
 
 
 @pytest.mark.parametrize("name", hub.packaged())
 def test_asset_is_small_and_has_a_card(name):
     assert sum(f.stat().st_size for f in (hub.ASSETS / name).iterdir()) <= 12e6
     card = hub.ASSETS / name / "README.md"
-    assert card.exists() and len(card.read_text(encoding="utf-8")) > 300, f"{name} has no card: write {card}"
+    assert card.exists() and len(card.read_text(encoding="utf-8")) > 300, (
+        f"{name} has no card: write {card}"
+    )
 
 
 def test_mini_bert_loads(capsys):
     backbone = hub.load("masked_lm")
     assert capsys.readouterr().out == "mini-bert: packaged with the course\n"
-    assert backbone.place.kind == "asset" and backbone.device == "cpu" and not backbone.model.training
+    assert (
+        backbone.place.kind == "asset"
+        and backbone.device == "cpu"
+        and not backbone.model.training
+    )
     assert backbone.model.num_parameters() <= 5_000_000
     assert {p.dtype for p in backbone.model.parameters()} == {torch.float32}
     assert len(backbone.tokenizer) == backbone.model.config.vocab_size
-    assert backbone.tokenizer.model_max_length <= backbone.model.config.max_position_embeddings
-    assert backbone.tokenizer("It was [MASK].", "很好")["token_type_ids"] == [0] * 6 + [1] * 3
+    assert (
+        backbone.tokenizer.model_max_length
+        <= backbone.model.config.max_position_embeddings
+    )
+    assert (
+        backbone.tokenizer("It was [MASK].", "很好")["token_type_ids"]
+        == [0] * 6 + [1] * 3
+    )
 
 
 def test_assets_fit_the_wheel():

@@ -12,7 +12,10 @@ from prompttune_utils.hub import ASSETS
 
 FOLDER = ASSETS / "instructions"
 TASKS = json.loads((FOLDER / "templates.json").read_text(encoding="utf-8"))
-ANSWER = {"translation_zh_en": "english", "translation_en_zh": "chinese"}  # elsewhere: answer
+ANSWER = {
+    "translation_zh_en": "english",
+    "translation_en_zh": "chinese",
+}  # elsewhere: answer
 each = pytest.mark.parametrize("name", TASKS)
 
 
@@ -29,8 +32,13 @@ def test_fields_and_counts(name):
     task = TASKS[name]
     assert list(task) == ["about", "held_out", "slots", "answers", "templates"]
     assert len(task["templates"]) == 10
-    assert all(list(template) == ["input", "target", "turned", "held_out"] for template in task["templates"])
-    assert sum(template["turned"] for template in task["templates"]) == (0 if name in ANSWER else 2)
+    assert all(
+        list(template) == ["input", "target", "turned", "held_out"]
+        for template in task["templates"]
+    )
+    assert sum(template["turned"] for template in task["templates"]) == (
+        0 if name in ANSWER else 2
+    )
 
 
 @each
@@ -41,7 +49,10 @@ def test_held_out_templates(name):
 
 def test_held_out_tasks():
     assert len(TASKS) >= 10
-    assert [name for name, task in TASKS.items() if task["held_out"]] == ["topic", "plural"]
+    assert [name for name, task in TASKS.items() if task["held_out"]] == [
+        "topic",
+        "plural",
+    ]
 
 
 @each
@@ -51,23 +62,40 @@ def test_slots(name):
     for template in task["templates"]:
         shown, wanted = slots_of(template["input"]), slots_of(template["target"])
         assert shown and len(set(shown)) == len(shown) and len(wanted) == 1, template
-        assert template["target"] == f"{{{wanted[0]}}}" and wanted[0] not in shown, template
-        assert (wanted[0] != goal and goal in shown) if template["turned"] else wanted[0] == goal, template
+        assert template["target"] == f"{{{wanted[0]}}}" and wanted[0] not in shown, (
+            template
+        )
+        assert (
+            (wanted[0] != goal and goal in shown)
+            if template["turned"]
+            else wanted[0] == goal
+        ), template
         used |= {*shown, *wanted}
     assert used == set(task["slots"])
     if "options" in task["slots"]:
-        marks = [template["held_out"] for template in task["templates"] if "options" in slots_of(template["input"])]
-        assert len(marks) >= 3 and set(marks) == {False, True}, "options must occur in trained and in held-out templates"
+        marks = [
+            template["held_out"]
+            for template in task["templates"]
+            if "options" in slots_of(template["input"])
+        ]
+        assert len(marks) >= 3 and set(marks) == {False, True}, (
+            "options must occur in trained and in held-out templates"
+        )
 
 
 @each
 def test_answers_are_documented(name):
     answers = TASKS[name]["answers"]
-    assert answers is None or (len(set(answers)) == len(answers) >= 2 and all(a in TASKS[name]["slots"]["answer"] for a in answers))
+    assert answers is None or (
+        len(set(answers)) == len(answers) >= 2
+        and all(a in TASKS[name]["slots"]["answer"] for a in answers)
+    )
 
 
 def test_templates_are_distinct():
-    inputs = [wording(template) for task in TASKS.values() for template in task["templates"]]
+    inputs = [
+        wording(template) for task in TASKS.values() for template in task["templates"]
+    ]
     keys = [key(text) for text in inputs]
     assert all(keys) and len(set(keys)) == len(keys)
     assert near_pairs(inputs) == []
@@ -84,8 +112,17 @@ def test_the_minis_can_read_the_templates():
 
 def test_card():
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for word in (f"{10 * len(TASKS)} instruction templates", f"{len(TASKS)} tasks", "CC BY 4.0", "Known limits", "`options`"):
+    for word in (
+        f"{10 * len(TASKS)} instruction templates",
+        f"{len(TASKS)} tasks",
+        "CC BY 4.0",
+        "Known limits",
+        "`options`",
+    ):
         assert word in card, word
     rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d \|.*)$", card, re.M))
-    expected = {n: f"{sum(t['turned'] for t in task['templates'])} | {'whole task |' if task['held_out'] else '|'}" for n, task in TASKS.items()}
+    expected = {
+        n: f"{sum(t['turned'] for t in task['templates'])} | {'whole task |' if task['held_out'] else '|'}"
+        for n, task in TASKS.items()
+    }
     assert rows == expected

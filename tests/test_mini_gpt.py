@@ -25,12 +25,21 @@ def mean(values) -> float:
 
 @pytest.mark.parametrize(
     "rules, least",
-    [([*measured.STATED, *measured.UNSEEN, *measured.ARBITRARY], 0.30), (measured.STATED, 0.30), (measured.ARBITRARY, 0.30), (measured.UNSEEN, 0.20)],
+    [
+        ([*measured.STATED, *measured.UNSEEN, *measured.ARBITRARY], 0.30),
+        (measured.STATED, 0.30),
+        (measured.ARBITRARY, 0.30),
+        (measured.UNSEEN, 0.20),
+    ],
     ids=["all", "stated", "arbitrary", "unseen"],
 )
 def test_demonstrations_help(recorded, rules, least):
     """16 demonstrations against none, no weight changed, on pairs in no list of the training text."""
-    rise = [mean(recorded("mini-gpt", what="in_context", rule=r, shots=16)) - mean(recorded("mini-gpt", what="in_context", rule=r, shots=0)) for r in rules]
+    rise = [
+        mean(recorded("mini-gpt", what="in_context", rule=r, shots=16))
+        - mean(recorded("mini-gpt", what="in_context", rule=r, shots=0))
+        for r in rules
+    ]
     assert mean(rise) >= least
 
 
@@ -39,7 +48,16 @@ def test_demonstrations_help(recorded, rules, least):
 @pytest.mark.parametrize("shown, gain", [("few", 0.30), ("zero", 0.20)])
 def test_steps_help(recorded, language, steps, shown, gain):
     """Thinking step by step against answering at once, with demonstrations and without."""
-    with_steps, direct = (recorded("mini-gpt", what="word_problems", language=language, steps=steps, way=f"{shown}-{way}") for way in ("steps", "direct"))
+    with_steps, direct = (
+        recorded(
+            "mini-gpt",
+            what="word_problems",
+            language=language,
+            steps=steps,
+            way=f"{shown}-{way}",
+        )
+        for way in ("steps", "direct")
+    )
     assert mean(with_steps) - mean(direct) >= gain
 
 
@@ -49,7 +67,14 @@ def test_the_small_one_gains_less_from_steps(recorded, shown):
 
     def gain(name: str) -> float:
         with_steps, direct = (
-            mean(v for language in ("en", "zh") for steps in (2, 3) for v in recorded(name, what="word_problems", language=language, steps=steps, way=way))
+            mean(
+                v
+                for language in ("en", "zh")
+                for steps in (2, 3)
+                for v in recorded(
+                    name, what="word_problems", language=language, steps=steps, way=way
+                )
+            )
             for way in (f"{shown}-steps", f"{shown}-direct")
         )
         return with_steps - direct
@@ -58,35 +83,51 @@ def test_the_small_one_gains_less_from_steps(recorded, shown):
 
 
 def test_the_example_of_the_source_document(backbone):
-    assert measured.generate(backbone, [EXAMPLE], 4)[0].partition(",")[0].strip() == "sell"
+    assert (
+        measured.generate(backbone, [EXAMPLE], 4)[0].partition(",")[0].strip() == "sell"
+    )
 
 
 def test_recorded_values_come_again(recorded, backbone):
     """One cheap point of the card, run anew: other processors may tip a single query."""
     for rule, shots in (("plural", 4), ("arbitrary_category", 16)):
-        (value,) = recorded("mini-gpt", count=1, what="in_context", rule=rule, shots=shots, seed=0)
+        (value,) = recorded(
+            "mini-gpt", count=1, what="in_context", rule=rule, shots=shots, seed=0
+        )
         assert abs(measured.in_context(backbone, rule, shots, 0) - value) <= 0.06
 
 
 def test_exact_is_greedy_decoding(backbone):
     """Teacher forcing finds exactly the answers that decoding writes, right and wrong ones, whatever the padding."""
     known, asked = measured.rule_items("past", 0, [])
-    prompts = [measured.list_prompt(known[:n], a) for n, (a, _) in zip(range(12), asked, strict=False)]
+    prompts = [
+        measured.list_prompt(known[:n], a)
+        for n, (a, _) in zip(range(12), asked, strict=False)
+    ]
     answers = [b for _, b in asked[: len(prompts)]]
     hits = measured.exact(backbone, prompts, answers)
     written = measured.generate(backbone, prompts, 12)
-    assert hits == [w.strip() == b for w, b in zip(written, answers, strict=True)] and 0 < sum(hits) < len(hits)
+    assert hits == [
+        w.strip() == b for w, b in zip(written, answers, strict=True)
+    ] and 0 < sum(hits) < len(hits)
 
 
 def test_left_padding_changes_nothing(backbone):
     """Chapter 4 pads on the left; positions must count from the first real token."""
     tokenizer, model = backbone.tokenizer, backbone.model
     assert tokenizer.padding_side == "left"
-    batch = tokenizer(["cat -> cats\ndog ->", "a -> b\nc -> d\ne -> f\ng ->"], return_tensors="pt", padding=True)
+    batch = tokenizer(
+        ["cat -> cats\ndog ->", "a -> b\nc -> d\ne -> f\ng ->"],
+        return_tensors="pt",
+        padding=True,
+    )
     positions = (batch["attention_mask"].cumsum(1) - 1).clamp(min=0)
     with torch.inference_mode():
         together = model(**batch, position_ids=positions).logits[:, -1]
-        alone = [model(**tokenizer(text, return_tensors="pt")).logits[0, -1] for text in ("cat -> cats\ndog ->", "a -> b\nc -> d\ne -> f\ng ->")]
+        alone = [
+            model(**tokenizer(text, return_tensors="pt")).logits[0, -1]
+            for text in ("cat -> cats\ndog ->", "a -> b\nc -> d\ne -> f\ng ->")
+        ]
     assert torch.allclose(together, torch.stack(alone), atol=1e-4)
 
 
@@ -94,24 +135,36 @@ def test_tokenizer(backbone):
     tokenizer = backbone.tokenizer
     ids = tokenizer("小明有12个苹果。tom has 7 - 5 = 2.").input_ids
     assert ids[0] == tokenizer.bos_token_id and ids.count(tokenizer.bos_token_id) == 1
-    assert tokenizer.decode(ids, skip_special_tokens=True) == "小明有12个苹果。tom has 7 - 5 = 2."
+    assert (
+        tokenizer.decode(ids, skip_special_tokens=True)
+        == "小明有12个苹果。tom has 7 - 5 = 2."
+    )
 
 
 def test_number_in():
-    assert measured.number_in(" 14. then 3") == 14 and measured.number_in("none") is None
+    assert (
+        measured.number_in(" 14. then 3") == 14 and measured.number_in("none") is None
+    )
 
 
 def test_demonstrations_differ_in_their_steps_alone():
     problem = arithmetic.problems(1, "en", 2, 0)[0]
     direct, worked = measured.solved(problem, False), measured.solved(problem, True)
-    assert direct.endswith(f"a: the answer is {problem.answer}.\n") and worked.endswith(f"the answer is {problem.answer}.\n")
+    assert direct.endswith(f"a: the answer is {problem.answer}.\n") and worked.endswith(
+        f"the answer is {problem.answer}.\n"
+    )
     assert worked.replace(" " + " ".join(problem.steps), "") == direct
 
 
 def test_arbitrary_labels_hold_each_group_once_in_four():
     known, asked = measured.rule_items("arbitrary_category", 1, list("abcdefgh"))
-    assert all(len({label for _, label in known[i : i + 4]}) == 4 for i in range(0, len(known) - 4, 4))
-    assert {label for _, label in asked} <= {label for _, label in known} and not {a for a, _ in asked} & {a for a, _ in known}
+    assert all(
+        len({label for _, label in known[i : i + 4]}) == 4
+        for i in range(0, len(known) - 4, 4)
+    )
+    assert {label for _, label in asked} <= {label for _, label in known} and not {
+        a for a, _ in asked
+    } & {a for a, _ in known}
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -121,23 +174,40 @@ def test_the_loss_is_the_one_of_transformers(name):
     ids = torch.randint(7, 300, (3, 16), generator=torch.Generator().manual_seed(0))
     labels = ids.clone()
     with torch.no_grad():
-        ours, theirs = next_token_loss(model, {"input_ids": ids, "labels": labels}), model(input_ids=ids, labels=labels).loss
+        ours, theirs = (
+            next_token_loss(model, {"input_ids": ids, "labels": labels}),
+            model(input_ids=ids, labels=labels).loss,
+        )
         assert torch.allclose(ours, theirs, atol=1e-5)
         labels[:, :8] = -100
-        assert torch.allclose(next_token_loss(model, {"input_ids": ids, "labels": labels}), model(input_ids=ids, labels=labels).loss, atol=1e-5)
+        assert torch.allclose(
+            next_token_loss(model, {"input_ids": ids, "labels": labels}),
+            model(input_ids=ids, labels=labels).loss,
+            atol=1e-5,
+        )
 
 
 def test_asked_rows_are_filled_up_with_ignored_ones():
     hidden, labels = torch.randn(2, 10, 4), torch.full((2, 10), -100)
     labels[0, 3], labels[1, 9] = 5, 6
     rows, asked = asked_rows(hidden[:, :-1], labels[:, 1:])
-    assert len(rows) == 64 and asked[:2].tolist() == [5, 6] and (asked[2:] == -100).all()
+    assert (
+        len(rows) == 64 and asked[:2].tolist() == [5, 6] and (asked[2:] == -100).all()
+    )
     assert torch.equal(rows[0], hidden[0, 2]) and torch.equal(rows[1], hidden[1, 8])
 
 
 def test_narrow_keeps_scale_and_distances():
     """Vectors of rank 4 lose nothing in 4 components: all distances change by one factor."""
-    vectors = np.random.default_rng(0).normal(size=(200, 4)) @ np.random.default_rng(1).normal(size=(4, 24))
+    vectors = np.random.default_rng(0).normal(size=(200, 4)) @ np.random.default_rng(
+        1
+    ).normal(size=(4, 24))
     small = narrow(vectors, 4)
-    ratios = np.linalg.norm(small[1:] - small[:-1], axis=1) / np.linalg.norm(vectors[1:] - vectors[:-1], axis=1)
-    assert small.shape == (200, 4) and np.ptp(ratios) < 1e-4 and small.std() == pytest.approx(vectors.std(), rel=1e-3)
+    ratios = np.linalg.norm(small[1:] - small[:-1], axis=1) / np.linalg.norm(
+        vectors[1:] - vectors[:-1], axis=1
+    )
+    assert (
+        small.shape == (200, 4)
+        and np.ptp(ratios) < 1e-4
+        and small.std() == pytest.approx(vectors.std(), rel=1e-3)
+    )

@@ -20,9 +20,18 @@ FILE = str(ASSETS / "mini-bert" / "tokenizer.json")
 def backbone():
     torch.set_num_threads(1)
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=for_t5(Tokenizer.from_file(FILE)), pad_token="[PAD]", unk_token="[UNK]", eos_token="</s>", extra_special_tokens=SENTINELS
+        tokenizer_object=for_t5(Tokenizer.from_file(FILE)),
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        eos_token="</s>",
+        extra_special_tokens=SENTINELS,
     )
-    return SimpleNamespace(model=new_model("mini-t5-s", len(tokenizer)).eval(), tokenizer=tokenizer, name="fresh", device="cpu")
+    return SimpleNamespace(
+        model=new_model("mini-t5-s", len(tokenizer)).eval(),
+        tokenizer=tokenizer,
+        name="fresh",
+        device="cpu",
+    )
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -35,45 +44,75 @@ def test_shape(name):
 def test_the_loss_is_the_one_of_transformers(backbone):
     """Ours leaves out the output layer at padding, no more."""
     r = torch.Generator().manual_seed(0)
-    ids, labels = torch.randint(70, 10_000, (3, 12), generator=r), torch.randint(70, 10_000, (3, 8), generator=r)
+    ids, labels = (
+        torch.randint(70, 10_000, (3, 12), generator=r),
+        torch.randint(70, 10_000, (3, 8), generator=r),
+    )
     mask = torch.ones_like(ids)
     ids[0, 9:], mask[0, 9:], labels[0, 5:], labels[2, 7:] = 0, 0, -100, -100
     batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
     with torch.no_grad():
-        assert torch.allclose(seq2seq_loss(backbone.model, batch), backbone.model(**batch).loss, atol=1e-5)
+        assert torch.allclose(
+            seq2seq_loss(backbone.model, batch), backbone.model(**batch).loss, atol=1e-5
+        )
 
 
 def test_tokenizer_ends_texts_and_keeps_sentinels(backbone):
     ids = backbone.tokenizer("味道<extra_id_0>，great.").input_ids
-    assert ids[-1] == backbone.tokenizer.eos_token_id and backbone.tokenizer.convert_tokens_to_ids("<extra_id_0>") in ids
-    assert backbone.tokenizer.decode(backbone.tokenizer("味道好，12 元").input_ids, skip_special_tokens=True) == "味道好，12元"
+    assert (
+        ids[-1] == backbone.tokenizer.eos_token_id
+        and backbone.tokenizer.convert_tokens_to_ids("<extra_id_0>") in ids
+    )
+    assert (
+        backbone.tokenizer.decode(
+            backbone.tokenizer("味道好，12 元").input_ids, skip_special_tokens=True
+        )
+        == "味道好，12元"
+    )
 
 
 def test_only_the_prompt_is_trained(backbone):
     prompt = measured.with_prompt(backbone, ["bad", "good"], 0)
-    rows = [{"text": "great food", "label": 1}, {"text": "never again, it was cold", "label": 0}]
+    rows = [
+        {"text": "great food", "label": 1},
+        {"text": "never again, it was cold", "label": 0},
+    ]
     prompt.label_loss(rows).backward()
-    assert [n for n, p in prompt.named_parameters() if p.requires_grad] == ["prompt"] and prompt.prompt.shape == (measured.PROMPT, 80)
-    assert prompt.prompt.grad.abs().sum() > 0 and all(p.grad is None for p in backbone.model.parameters())
+    assert [n for n, p in prompt.named_parameters() if p.requires_grad] == [
+        "prompt"
+    ] and prompt.prompt.shape == (measured.PROMPT, 80)
+    assert prompt.prompt.grad.abs().sum() > 0 and all(
+        p.grad is None for p in backbone.model.parameters()
+    )
     backbone.model.requires_grad_(True)
 
 
 def test_scores_do_not_depend_on_the_rest_of_the_batch(backbone):
     prompt = measured.with_prompt(backbone, ["差", "好"], 1)
-    rows = [{"text": "好", "label": 1}, {"text": "a much longer text, which makes the other one be padded", "label": 0}]
+    rows = [
+        {"text": "好", "label": 1},
+        {"text": "a much longer text, which makes the other one be padded", "label": 0},
+    ]
     with torch.inference_mode():
-        assert torch.allclose(prompt.scores(rows)[0], prompt.scores(rows[:1])[0], atol=1e-4)
+        assert torch.allclose(
+            prompt.scores(rows)[0], prompt.scores(rows[:1])[0], atol=1e-4
+        )
     backbone.model.requires_grad_(True)
 
 
 def test_fill_counts_what_a_copying_model_would_get(backbone, monkeypatch):
     """A model that knows the hidden span has 1, one that always says something else has 0."""
-    rows = [{"text": "the soup was warm and the waiter was kind"}, {"text": "房间很大，服务也好。"}]
+    rows = [
+        {"text": "the soup was warm and the waiter was kind"},
+        {"text": "房间很大，服务也好。"},
+    ]
 
     def answer(right):
         def model(input_ids, attention_mask, labels):
             best = labels.clamp(min=0) if right else torch.full_like(labels, 99)
-            return SimpleNamespace(logits=torch.nn.functional.one_hot(best, 10_239).float())
+            return SimpleNamespace(
+                logits=torch.nn.functional.one_hot(best, 10_239).float()
+            )
 
         return SimpleNamespace(model=model, tokenizer=backbone.tokenizer)
 
@@ -84,15 +123,31 @@ def test_fill_counts_what_a_copying_model_would_get(backbone, monkeypatch):
 def test_bleu_is_100_for_a_reference_and_less_for_the_input(backbone):
     rows = measured.restaurants(20, 0)
     references = [row["references"] for row in rows]
-    assert measured.bleu(backbone.tokenizer, [measured.respaced(backbone.tokenizer, said[-1]) for said in references], references) == pytest.approx(100)
-    assert measured.bleu(backbone.tokenizer, [measured.respaced(backbone.tokenizer, row["text"]) for row in rows], references) < 30
+    assert measured.bleu(
+        backbone.tokenizer,
+        [measured.respaced(backbone.tokenizer, said[-1]) for said in references],
+        references,
+    ) == pytest.approx(100)
+    assert (
+        measured.bleu(
+            backbone.tokenizer,
+            [measured.respaced(backbone.tokenizer, row["text"]) for row in rows],
+            references,
+        )
+        < 30
+    )
 
 
 # SST-2's and ChnSentiCorp's test splits are balanced: 912 of 1,821 and 613 of 1,200 rows have the more frequent label
 @pytest.mark.parametrize("task, majority", [("sst2", 0.501), ("chnsenticorp", 0.511)])
 def test_a_prompt_steers_the_frozen_model(recorded, task, majority):
     """20 trained vectors before frozen weights, all training rows: at least 10 points above the majority; untrained, none."""
-    trained, untrained = (recorded("mini-t5", count=len(measured.SEEDS), task=task, part="test", steps=steps) for steps in (measured.STEPS, 0))
+    trained, untrained = (
+        recorded(
+            "mini-t5", count=len(measured.SEEDS), task=task, part="test", steps=steps
+        )
+        for steps in (measured.STEPS, 0)
+    )
     assert min(trained) >= majority + 0.10 and sum(untrained) / 5 < majority + 0.05
 
 
@@ -106,6 +161,12 @@ def test_the_shipped_model_goes_on_instead_of_writing_sentinels():
     """What the prefix phase is for (Lester et al. 2021, figure 3)."""
     torch.set_num_threads(1)
     shipped = hub.load("seq2seq_lm", verbose=False)
-    written = shipped.model.generate(**shipped.tokenizer(["the food was", "酒店"], return_tensors="pt", padding=True), max_new_tokens=6, do_sample=False)
+    written = shipped.model.generate(
+        **shipped.tokenizer(
+            ["the food was", "酒店"], return_tensors="pt", padding=True
+        ),
+        max_new_tokens=6,
+        do_sample=False,
+    )
     sentinels = set(shipped.tokenizer.convert_tokens_to_ids(SENTINELS))
     assert not sentinels & set(written.flatten().tolist())

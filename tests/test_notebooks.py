@@ -9,7 +9,13 @@ from prompttune_utils import hub, results
 from tools import notebooks
 
 CHAPTERS = notebooks.chapters()
-GUARDS = [notebooks.format_problems, notebooks.output_problems, notebooks.alt_problems, notebooks.unsupported_numbers]
+GUARDS = [
+    notebooks.format_problems,
+    notebooks.output_problems,
+    notebooks.width_problems,
+    notebooks.alt_problems,
+    notebooks.unsupported_numbers,
+]
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.stem)
 
 
@@ -39,11 +45,23 @@ def test_table_of_contents_and_chapters_agree():
 @pytest.fixture(scope="session")
 def shipped_weights():
     """Hashes of the packaged minis that the chapters load."""
-    minis = {name for languages in hub.SCALES["mini"].values() for name, *_ in languages.values()}
-    missing = [name for name in minis if not (hub.ASSETS / name / "model.safetensors").exists()]
+    minis = {
+        name
+        for languages in hub.SCALES["mini"].values()
+        for name, *_ in languages.values()
+    }
+    missing = [
+        name for name in minis if not (hub.ASSETS / name / "model.safetensors").exists()
+    ]
     if missing:
-        pytest.skip(f"NOT CHECKED: the weights of {missing} are not in the package yet.")
-    models = [hub.load(role, language, verbose=False).model for role, languages in hub.SCALES["mini"].items() for language in languages]
+        pytest.skip(
+            f"NOT CHECKED: the weights of {missing} are not in the package yet."
+        )
+    models = [
+        hub.load(role, language, verbose=False).model
+        for role, languages in hub.SCALES["mini"].items()
+        for language in languages
+    ]
     return {hub.weights_hash(model) for model in models}
 
 
@@ -51,14 +69,24 @@ def shipped_weights():
 def test_recorded_results_belong_to_the_shipped_weights(chapter, shipped_weights):
     """Results of several models carry their hashes joined by +."""
     recorded = results.FOLDER / f"{chapter.stem}.json"
-    if any("Recorded(" in c.source for c in notebooks.code_cells(notebooks.read(chapter))):
-        assert recorded.exists(), f"{chapter.name} uses recorded results and {recorded.name} is not there: run `make results`."
-    entries = json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
-    assert [e["settings"] for e in entries if not shipped_weights.issuperset(e["weights"].split("+"))] == [], (
-        f"made with other weights, run `make results`: {recorded.name}"
+    if any(
+        "Recorded(" in c.source for c in notebooks.code_cells(notebooks.read(chapter))
+    ):
+        assert recorded.exists(), (
+            f"{chapter.name} uses recorded results and {recorded.name} is not there: run `make results`."
+        )
+    entries = (
+        json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
     )
+    assert [
+        e["settings"]
+        for e in entries
+        if not shipped_weights.issuperset(e["weights"].split("+"))
+    ] == [], f"made with other weights, run `make results`: {recorded.name}"
 
 
 def test_every_recorded_file_has_its_chapter():
     names = {c.stem for c in CHAPTERS} | {notebooks.TIMINGS.stem, "speed", "benchmarks"}
-    assert {f.stem.removesuffix("-full") for f in results.FOLDER.glob("*.json")} <= names
+    assert {
+        f.stem.removesuffix("-full") for f in results.FOLDER.glob("*.json")
+    } <= names

@@ -13,7 +13,11 @@ from prompttune_utils.methods.prompt_oriented import SoftTemplate
 from prompttune_utils.methods.prompting import Verbalizer
 from prompttune_utils.training import fit, trainable
 
-ROWS = [{"text": "A warm and funny book.", "label": 1}, {"text": "冷的汤", "label": 0}, {"text": "cold " * 400, "label": 0}]
+ROWS = [
+    {"text": "A warm and funny book.", "label": 1},
+    {"text": "冷的汤", "label": 0},
+    {"text": "cold " * 400, "label": 0},
+]
 
 
 @pytest.fixture(scope="module")
@@ -26,15 +30,26 @@ def backbone():
 
 def classifier(backbone, kind="lstm"):
     torch.manual_seed(0)
-    template = SoftTemplate("{soft:3} {text} It was {mask}.{soft}", backbone.tokenizer, 64)
-    return PTuning(backbone, template, Verbalizer({"negative": "terrible", "positive": "great"}, backbone.tokenizer), PromptEncoder(4, 192, kind))
+    template = SoftTemplate(
+        "{soft:3} {text} It was {mask}.{soft}", backbone.tokenizer, 64
+    )
+    return PTuning(
+        backbone,
+        template,
+        Verbalizer({"negative": "terrible", "positive": "great"}, backbone.tokenizer),
+        PromptEncoder(4, 192, kind),
+    )
 
 
 @pytest.mark.parametrize("kind", ["lstm", "mlp"])
 def test_parameters_of_the_encoder(kind):
     d, m = 192, 6
-    direction = 4 * (d // 2) * (d + d // 2 + 2)  # four gates; weights of the input, of the state, and two biases
-    assert trainable(PromptEncoder(m, d, kind)) == m * d + 2 * (d * d + d) + (4 * direction if kind == "lstm" else 0)
+    direction = (
+        4 * (d // 2) * (d + d // 2 + 2)
+    )  # four gates; weights of the input, of the state, and two biases
+    assert trainable(PromptEncoder(m, d, kind)) == m * d + 2 * (d * d + d) + (
+        4 * direction if kind == "lstm" else 0
+    )
     assert PromptEncoder(m, d, kind)().shape == (m, d)
 
 
@@ -46,7 +61,10 @@ def test_exactly_the_encoder_moves(backbone, kind):
     assert all(p.grad is not None and p.grad.any() for p in tuned.prompt.parameters())
     assert all(p.grad is None for p in backbone.model.parameters())
     fit(tuned.prompt, ROWS, tuned.loss, learning_rate=1e-3, steps=3, batch_size=3)
-    assert all(not torch.equal(a, b) for a, b in zip(start, tuned.prompt.parameters(), strict=True))
+    assert all(
+        not torch.equal(a, b)
+        for a, b in zip(start, tuned.prompt.parameters(), strict=True)
+    )
     assert hub.weights_hash(backbone.model) == before
 
 
@@ -75,10 +93,21 @@ def test_a_trained_prompt_beats_its_controls(backbone):
         home = copy.copy(backbone)
         torch.manual_seed(0)
         if control == "random weights":
-            home.model = type(backbone.model)(backbone.model.config).eval().requires_grad_(False)
+            home.model = (
+                type(backbone.model)(backbone.model.config).eval().requires_grad_(False)
+            )
         tuned = classifier(home)
         if control != "untrained":
-            fit(tuned.prompt, train, tuned.loss, learning_rate=1e-3, steps=60, batch_size=8)
+            fit(
+                tuned.prompt,
+                train,
+                tuned.loss,
+                learning_rate=1e-3,
+                steps=60,
+                batch_size=8,
+            )
         reached[control] = accuracy(score_rows(task.test, tuned.scores), task.gold)
-    assert reached[None] >= 0.05 + max(reached["untrained"], reached["random weights"], majority(task.gold)), reached
+    assert reached[None] >= 0.05 + max(
+        reached["untrained"], reached["random weights"], majority(task.gold)
+    ), reached
     assert hub.weights_hash(backbone.model) == before

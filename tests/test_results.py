@@ -8,7 +8,13 @@ import pytest
 import torch
 from scipy import stats
 
-from prompttune_utils.evaluation import accuracy, inside, mean_interval, score_rows, show
+from prompttune_utils.evaluation import (
+    accuracy,
+    inside,
+    mean_interval,
+    score_rows,
+    show,
+)
 from prompttune_utils.results import NotRecorded, Recorded, judged, weakest
 
 matplotlib.use("Agg")
@@ -29,7 +35,10 @@ def test_mean_interval():
 
 
 def test_score_rows_keeps_the_order():
-    rows = [{"text": "x" * n, "text_b": "y" * (n % 4)} for n in [5, 0, 31, 7, 7, 2, 19, 40, 1, 3, 28]]
+    rows = [
+        {"text": "x" * n, "text_b": "y" * (n % 4)}
+        for n in [5, 0, 31, 7, 7, 2, 19, 40, 1, 3, 28]
+    ]
     lengths = []
 
     def score(part):
@@ -39,18 +48,34 @@ def test_score_rows_keeps_the_order():
 
     scores = score_rows(rows, score, batch_size=4)
     assert scores[:, 0].tolist() == [len(row["text"]) for row in rows]
-    assert [len(part) for part in lengths] == [4, 4, 3] and sum(lengths, []) == sorted(sum(lengths, []))
+    assert [len(part) for part in lengths] == [4, 4, 3] and sum(lengths, []) == sorted(
+        sum(lengths, [])
+    )
     assert not scores.is_inference()
 
 
 def test_accuracy():
-    assert accuracy(torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]]), [1, 1, 1]) == pytest.approx(2 / 3)
+    assert accuracy(
+        torch.tensor([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]]), [1, 1, 1]
+    ) == pytest.approx(2 / 3)
     assert accuracy([1, 0], [1, 0]) == accuracy(torch.tensor([1, 0]), [1, 0]) == 1
-    with pytest.raises(ValueError, match="2 predictions for 3 gold labels: score the same rows"):
+    with pytest.raises(
+        ValueError, match="2 predictions for 3 gold labels: score the same rows"
+    ):
         accuracy([1, 0], [1, 0, 1])
 
 
-@pytest.mark.parametrize("live, expected", [(0.775, False), (0.785, True), (0.8, True), (0.9, True), (0.915, True), (0.925, False)])
+@pytest.mark.parametrize(
+    "live, expected",
+    [
+        (0.775, False),
+        (0.785, True),
+        (0.8, True),
+        (0.9, True),
+        (0.915, True),
+        (0.925, False),
+    ],
+)
 def test_inside(live, expected):
     assert inside(live, [0.9, 0.8, 0.85]) == expected
     assert inside(live, [0.9, 0.8], slack=0) == (0.8 <= live <= 0.9)
@@ -69,23 +94,44 @@ def never():
 
 
 def test_what_nobody_recorded(tmp_path):
-    with pytest.raises(NotRecorded, match=r"99_none.json holds no result of \{'shots': 16\} for the weights w1: run `make results`"):
+    with pytest.raises(
+        NotRecorded,
+        match=r"99_none.json holds no result of \{'shots': 16\} for the weights w1: run `make results`",
+    ):
         Recorded("99_none", "w1", tmp_path).get({"shots": 16}, never)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_recording_stores_and_is_read_back(tmp_path, recording, monkeypatch):
     value = {"dev": 0.5, "runs": [0.1, 0.2], "text": "很好"}
-    assert Recorded("01", "w1", tmp_path / "new").get({"shots": 16, "pair": ("a", "b")}, lambda: value) == value
+    assert (
+        Recorded("01", "w1", tmp_path / "new").get(
+            {"shots": 16, "pair": ("a", "b")}, lambda: value
+        )
+        == value
+    )
     monkeypatch.delenv("PROMPTTUNE_RECORD")
-    assert Recorded("01", "w1", tmp_path / "new").get({"pair": ("a", "b"), "shots": 16}, never) == value
+    assert (
+        Recorded("01", "w1", tmp_path / "new").get(
+            {"pair": ("a", "b"), "shots": 16}, never
+        )
+        == value
+    )
     [entry] = json.loads((tmp_path / "new" / "01.json").read_text(encoding="utf-8"))
-    assert entry["weights"] == "w1" and entry["versions"]["torch"] == torch.__version__ and entry["cpu_seconds"] >= 0
+    assert (
+        entry["weights"] == "w1"
+        and entry["versions"]["torch"] == torch.__version__
+        and entry["cpu_seconds"] >= 0
+    )
 
 
 def test_a_recording_run_sees_what_a_reader_will_see(tmp_path, recording):
     recorded = Recorded("01", "w1", tmp_path)
-    assert recorded.get({"n": 1}, lambda: {"pair": (1, 2), 3: 0.5}) == {"pair": [1, 2], "3": 0.5} == recorded.get({"n": 1}, never)
+    assert (
+        recorded.get({"n": 1}, lambda: {"pair": (1, 2), 3: 0.5})
+        == {"pair": [1, 2], "3": 0.5}
+        == recorded.get({"n": 1}, never)
+    )
 
 
 def test_interrupted_recording_goes_on(tmp_path, recording):
@@ -100,8 +146,14 @@ def test_interrupted_recording_goes_on(tmp_path, recording):
     with pytest.raises(KeyboardInterrupt):
         first.get(settings(1), broken)
     second = Recorded("01", "w1", tmp_path)
-    assert [second.get(settings(2), never), second.get(settings(1), lambda: 0.1)] == [0.2, 0.1]
-    assert [e["settings"]["seed"] for e in json.loads(second.path.read_text())] == [1, 2]
+    assert [second.get(settings(2), never), second.get(settings(1), lambda: 0.1)] == [
+        0.2,
+        0.1,
+    ]
+    assert [e["settings"]["seed"] for e in json.loads(second.path.read_text())] == [
+        1,
+        2,
+    ]
     assert [p.name for p in tmp_path.iterdir()] == ["01.json"]
 
 
@@ -136,39 +188,61 @@ def ax():
 
 
 def test_curves_draw_means_and_intervals(ax):
-    plots.curves(ax, [1, 2], {"prompt": [[0.5, 0.7], [0.8]], "head": [[0.4, 0.4], [0.6, 0.7]]})
+    plots.curves(
+        ax, [1, 2], {"prompt": [[0.5, 0.7], [0.8]], "head": [[0.4, 0.4], [0.6, 0.7]]}
+    )
     line, _, (bars,) = ax.containers[0]
-    assert list(line.get_xdata()) == [1, 2] and list(line.get_ydata()) == pytest.approx([0.6, 0.8])
+    assert list(line.get_xdata()) == [1, 2] and list(line.get_ydata()) == pytest.approx(
+        [0.6, 0.8]
+    )
     half = mean_interval([0.5, 0.7])[1]
     # one value has no interval: its bar has no length
-    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [pytest.approx([0.6 - half, 0.6 + half]), pytest.approx([0.8, 0.8])]
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["prompt", "head"]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [
+        pytest.approx([0.6 - half, 0.6 + half]),
+        pytest.approx([0.8, 0.8]),
+    ]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "prompt",
+        "head",
+    ]
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("shots", "accuracy")
 
 
 def test_seven_lines_differ_without_colour(ax):
     plots.curves(ax, [1], {str(n): [[0.1, 0.2]] for n in range(7)})
     lines = [container[0] for container in ax.containers]
-    assert len({line.get_marker() for line in lines}) == len({line.get_color() for line in lines}) == 7
+    assert (
+        len({line.get_marker() for line in lines})
+        == len({line.get_color() for line in lines})
+        == 7
+    )
 
 
 def test_baseline(ax):
     plots.baseline(ax, 0.5)
-    assert list(ax.lines[0].get_ydata()) == [0.5, 0.5] and ax.get_legend().get_texts()[0].get_text() == "majority"
+    assert (
+        list(ax.lines[0].get_ydata()) == [0.5, 0.5]
+        and ax.get_legend().get_texts()[0].get_text() == "majority"
+    )
 
 
 def test_a_claim_is_kept_and_compared(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
     results = Recorded("a_chapter", "hash", tmp_path)
     results.claim("C14", "needs scale", "0.1 +- 0.2")
-    results.claim("C14", "reproduced", "0.3 +- 0.1")  # recording again replaces the answer
+    results.claim(
+        "C14", "reproduced", "0.3 +- 0.1"
+    )  # recording again replaces the answer
     monkeypatch.delenv("PROMPTTUNE_RECORD")
     again = Recorded("a_chapter", "hash", tmp_path)
     again.claim("C14", "reproduced", "0.3 +- 0.1")
     assert capsys.readouterr().out.splitlines()[-1] == "C14 reproduced: 0.3 +- 0.1"
     with pytest.raises(ValueError, match="a_chapter.json keeps another answer to C14"):
         again.claim("C14", "reproduced", "0.4 +- 0.1")
-    with pytest.raises(ValueError, match="The verdict on C14 is 'true': use one of refuted here, needs scale, reproduced"):
+    with pytest.raises(
+        ValueError,
+        match="The verdict on C14 is 'true': use one of refuted here, needs scale, reproduced",
+    ):
         again.claim("C14", "true", "0.3 +- 0.1")
     with pytest.raises(NotRecorded):
         again.claim("C15", "reproduced", "0.3 +- 0.1")
@@ -183,7 +257,12 @@ def test_per_seed(tmp_path, monkeypatch):
 
     assert results.per_seed(run, "a", 2, seeds=[0, 3]) == [20, 23]
     assert len(results.per_seed(run, "a", 4, weights="other")) == 5
-    assert Recorded("any", "hash", tmp_path).find({"run": "run", "settings": ["a", 2], "seed": 3})["value"] == 23
+    assert (
+        Recorded("any", "hash", tmp_path).find(
+            {"run": "run", "settings": ["a", 2], "seed": 3}
+        )["value"]
+        == 23
+    )
     monkeypatch.delenv("PROMPTTUNE_RECORD")
     assert results.per_seed(run, "a", 4, seeds=[1], weights="other") == [41]
     with pytest.raises(NotRecorded):
@@ -208,33 +287,80 @@ SIGNS = {"+": [0.1, 0.11, 0.12], "0": [-0.1, 0.0, 0.12], "-": [-0.1, -0.11, -0.1
 def test_judge(signs, expected, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
     results = Recorded("any", "hash", tmp_path)
-    results.judge("C01", "one less the other", {f"{i}{s}": SIGNS[s] for i, s in enumerate(signs)})
+    results.judge(
+        "C01", "one less the other", {f"{i}{s}": SIGNS[s] for i, s in enumerate(signs)}
+    )
     assert results.find({"claim": "C01"})["value"]["verdict"] == expected
-    assert capsys.readouterr().out.startswith(f"C01 {expected}: one less the other; 0{signs[0]}: ")
+    assert capsys.readouterr().out.startswith(
+        f"C01 {expected}: one less the other; 0{signs[0]}: "
+    )
 
 
-@pytest.mark.parametrize("beyond, expected", [(0.0, "reproduced"), (0.05, "reproduced"), (0.11, "refuted here"), (0.2, "refuted here")])
+@pytest.mark.parametrize(
+    "beyond, expected",
+    [
+        (0.0, "reproduced"),
+        (0.05, "reproduced"),
+        (0.11, "refuted here"),
+        (0.2, "refuted here"),
+    ],
+)
 def test_larger_by_more_than(beyond, expected):
     assert judged({"any": SIGNS["+"]}, beyond) == expected
 
 
 def test_not_smaller_by_more_than():
     """That two things are equal, within a margin: an interval that is too wide does not show it."""
-    assert [judged({"any": values}, -0.03) for values in ([-0.01, 0.0, 0.01], SIGNS["0"], SIGNS["-"])] == ["reproduced", "refuted here", "refuted here"]
-    assert judged({"near": [-0.01, 0.0, 0.01], "far": SIGNS["-"]}, -0.03) == "needs scale"
+    assert [
+        judged({"any": values}, -0.03)
+        for values in ([-0.01, 0.0, 0.01], SIGNS["0"], SIGNS["-"])
+    ] == ["reproduced", "refuted here", "refuted here"]
+    assert (
+        judged({"near": [-0.01, 0.0, 0.01], "far": SIGNS["-"]}, -0.03) == "needs scale"
+    )
 
 
 def test_a_claim_of_several_things_holds_as_its_weakest(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
-    results, first = Recorded("any", "hash", tmp_path), {"a": SIGNS["+"], "b": SIGNS["+"]}
-    for second, expected in (("++", "reproduced"), ("+0", "needs scale"), ("00", "refuted here")):
-        results.judge("C02", "better", first, {"steadier": {name: SIGNS[sign] for name, sign in zip("ab", second, strict=True)}})
+    results, first = (
+        Recorded("any", "hash", tmp_path),
+        {"a": SIGNS["+"], "b": SIGNS["+"]},
+    )
+    for second, expected in (
+        ("++", "reproduced"),
+        ("+0", "needs scale"),
+        ("00", "refuted here"),
+    ):
+        results.judge(
+            "C02",
+            "better",
+            first,
+            {
+                "steadier": {
+                    name: SIGNS[sign] for name, sign in zip("ab", second, strict=True)
+                }
+            },
+        )
         a, b = (show(SIGNS[sign]) for sign in second)
-        assert capsys.readouterr().out == f"C02 {expected}: better; a: 0.110 +- 0.025; b: 0.110 +- 0.025; steadier; a: {a}; b: {b}\n"
-    assert weakest("reproduced", "needs scale", "refuted here") == "refuted here" and weakest("reproduced", "needs scale") == "needs scale"
+        assert (
+            capsys.readouterr().out
+            == f"C02 {expected}: better; a: 0.110 +- 0.025; b: 0.110 +- 0.025; steadier; a: {a}; b: {b}\n"
+        )
+    assert (
+        weakest("reproduced", "needs scale", "refuted here") == "refuted here"
+        and weakest("reproduced", "needs scale") == "needs scale"
+    )
 
 
 def test_an_answer_in_parts(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
-    Recorded("any", "hash", tmp_path).claim("C39", "reproduced", "scores without the encoder", {"difference": "0.0", "en": [0.0, 0.2]})
-    assert capsys.readouterr().out == "C39 reproduced: scores without the encoder; difference: 0.0; en: 0.100 +- 1.271\n"
+    Recorded("any", "hash", tmp_path).claim(
+        "C39",
+        "reproduced",
+        "scores without the encoder",
+        {"difference": "0.0", "en": [0.0, 0.2]},
+    )
+    assert (
+        capsys.readouterr().out
+        == "C39 reproduced: scores without the encoder; difference: 0.0; en: 0.100 +- 1.271\n"
+    )

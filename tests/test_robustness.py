@@ -67,10 +67,18 @@ print(Recorded("chapter", "weights", folder).per_seed(measured, 0.1))
 """
 
 
-def run(code: str, *arguments, timeout: int = 300, **environment) -> subprocess.CompletedProcess:
+def run(
+    code: str, *arguments, timeout: int = 300, **environment
+) -> subprocess.CompletedProcess:
     """Runs `code` in a process of its own; a variable given as None is not set there."""
     given = {k: v for k, v in (os.environ | environment).items() if v is not None}
-    return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], env=given, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=given,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -80,16 +88,26 @@ def unbroken(tmp_path_factory):
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("killed, last, goes_on", [("in a step", 12, 11), ("while saving", 9, 6), ("between two names", 9, None)])
-def test_soft_prompt_killed_in_mid_training_ends_with_the_same_numbers(unbroken, tmp_path, killed, last, goes_on):
+@pytest.mark.parametrize(
+    "killed, last, goes_on",
+    [("in a step", 12, 11), ("while saving", 9, 6), ("between two names", 9, None)],
+)
+def test_soft_prompt_killed_in_mid_training_ends_with_the_same_numbers(
+    unbroken, tmp_path, killed, last, goes_on
+):
     """Vectors and losses are equal to the last bit. Where the kill leaves no checkpoint in its place, the run may begin anew."""
     first = run(TRAIN, tmp_path / "run", killed)
-    assert first.returncode == -signal.SIGKILL and first.stdout.splitlines() == [str(step) for step in range(1, last + 1)], first.stderr
+    assert first.returncode == -signal.SIGKILL and first.stdout.splitlines() == [
+        str(step) for step in range(1, last + 1)
+    ], first.stderr
     second = run(TRAIN, tmp_path / "run", "never")
     assert second.returncode == 0, second.stderr
     *steps, numbers = second.stdout.splitlines()
     assert goes_on is None or steps[0] == str(goes_on)
-    assert json.loads(numbers) == json.loads(unbroken[-1]) and len(json.loads(numbers)["losses"]) == 20
+    assert (
+        json.loads(numbers) == json.loads(unbroken[-1])
+        and len(json.loads(numbers)["losses"]) == 20
+    )
 
 
 @pytest.mark.parametrize("killed", ["in a run", "while saving"])
@@ -117,7 +135,10 @@ except hub.NotFound as error:
 print(time.perf_counter() - before, file=sys.stderr)
 """
 ASKED = {
-    "model": ('hub.load("masked_lm", name="google-bert/bert-base-uncased")', "'google-bert/bert-base-uncased'"),
+    "model": (
+        'hub.load("masked_lm", name="google-bert/bert-base-uncased")',
+        "'google-bert/bert-base-uncased'",
+    ),
     "data set": ('data.load_task("sst2")', "'SetFit/sst2'"),
 }
 
@@ -130,9 +151,25 @@ def test_no_network_is_one_sentence_and_no_hang(tmp_path, network, call, name):
         wall.bind(("127.0.0.1", 0))
         if network == "swallows":
             wall.listen(64)
-        proxy = dict.fromkeys(["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"], f"http://127.0.0.1:{wall.getsockname()[1]}")
-        others = dict.fromkeys(["NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "HF_ENDPOINT", "HF_HUB_OFFLINE", "PROMPTTUNE_MIRROR"])
+        proxy = dict.fromkeys(
+            ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"],
+            f"http://127.0.0.1:{wall.getsockname()[1]}",
+        )
+        others = dict.fromkeys(
+            [
+                "NO_PROXY",
+                "no_proxy",
+                "ALL_PROXY",
+                "all_proxy",
+                "HF_ENDPOINT",
+                "HF_HUB_OFFLINE",
+                "PROMPTTUNE_MIRROR",
+            ]
+        )
         done = run(ASK.format(call), HF_HOME=str(tmp_path), **proxy, **others)
     mend = "check the network, or set PROMPTTUNE_MIRROR to a folder that holds it."
-    assert done.stdout == f"{name} could not be fetched from the hub (it does not answer): {mend}\n", done.stderr
+    assert (
+        done.stdout
+        == f"{name} could not be fetched from the hub (it does not answer): {mend}\n"
+    ), done.stderr
     assert float(done.stderr) < 60  # and nothing else is said

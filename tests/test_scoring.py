@@ -6,16 +6,38 @@ import transformers as tf
 
 from prompttune_utils.scoring import label_scores, remove_prior
 
-SMALL = dict(vocab_size=60, hidden_size=16, num_hidden_layers=2, num_attention_heads=4, intermediate_size=32)
-T5 = dict(vocab_size=60, d_model=16, d_kv=4, d_ff=32, num_layers=2, num_heads=4, decoder_start_token_id=0)
+SMALL = dict(
+    vocab_size=60,
+    hidden_size=16,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    intermediate_size=32,
+)
+T5 = dict(
+    vocab_size=60,
+    d_model=16,
+    d_kv=4,
+    d_ff=32,
+    num_layers=2,
+    num_heads=4,
+    decoder_start_token_id=0,
+)
 MODELS = {
     "bert": lambda: tf.BertForMaskedLM(tf.BertConfig(**SMALL)),
     "roberta": lambda: tf.RobertaForMaskedLM(tf.RobertaConfig(**SMALL)),
-    "distilbert": lambda: tf.DistilBertForMaskedLM(tf.DistilBertConfig(vocab_size=60, dim=16, n_layers=2, n_heads=4, hidden_dim=32)),
-    "gpt2": lambda: tf.GPT2LMHeadModel(tf.GPT2Config(vocab_size=60, n_embd=16, n_layer=2, n_head=4)),
-    "qwen2": lambda: tf.Qwen2ForCausalLM(tf.Qwen2Config(**SMALL, num_key_value_heads=2)),
+    "distilbert": lambda: tf.DistilBertForMaskedLM(
+        tf.DistilBertConfig(vocab_size=60, dim=16, n_layers=2, n_heads=4, hidden_dim=32)
+    ),
+    "gpt2": lambda: tf.GPT2LMHeadModel(
+        tf.GPT2Config(vocab_size=60, n_embd=16, n_layer=2, n_head=4)
+    ),
+    "qwen2": lambda: tf.Qwen2ForCausalLM(
+        tf.Qwen2Config(**SMALL, num_key_value_heads=2)
+    ),
     "t5": lambda: tf.T5ForConditionalGeneration(tf.T5Config(**T5)),
-    "t5 1.1": lambda: tf.T5ForConditionalGeneration(tf.T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)),
+    "t5 1.1": lambda: tf.T5ForConditionalGeneration(
+        tf.T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
+    ),
     "mt5": lambda: tf.MT5ForConditionalGeneration(tf.MT5Config(**T5)),
     "umt5": lambda: tf.UMT5ForConditionalGeneration(tf.UMT5Config(**T5)),
 }
@@ -50,20 +72,42 @@ def expected(logits, position):
 def test_scores_are_the_logits(name, inputs):
     model, position = build(name), torch.tensor([4, 2, 0])
     logits = model(**inputs).logits
-    torch.testing.assert_close(label_scores(model, inputs, LABELS, position), expected(logits, position), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        label_scores(model, inputs, LABELS, position),
+        expected(logits, position),
+        atol=1e-5,
+        rtol=1e-5,
+    )
     last = torch.tensor([8, 5, 0])
-    torch.testing.assert_close(label_scores(model, inputs, LABELS), expected(logits, last), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        label_scores(model, inputs, LABELS),
+        expected(logits, last),
+        atol=1e-5,
+        rtol=1e-5,
+    )
 
 
 @pytest.mark.parametrize("name", ["t5", "t5 1.1", "mt5", "umt5"])
 @torch.no_grad()
 def test_scores_of_seq2seq_are_the_logits(name, inputs):
     model = build(name)
-    logits = model(**inputs, decoder_input_ids=torch.zeros(3, 1, dtype=torch.long)).logits
-    torch.testing.assert_close(label_scores(model, inputs, LABELS), expected(logits, torch.zeros(3, dtype=torch.long)), atol=1e-5, rtol=1e-5)
+    logits = model(
+        **inputs, decoder_input_ids=torch.zeros(3, 1, dtype=torch.long)
+    ).logits
+    torch.testing.assert_close(
+        label_scores(model, inputs, LABELS),
+        expected(logits, torch.zeros(3, dtype=torch.long)),
+        atol=1e-5,
+        rtol=1e-5,
+    )
     inputs["decoder_input_ids"] = torch.tensor([[0, 9, 8], [0, 5, 7], [0, 3, 4]])
     position = torch.tensor([0, 1, 2])
-    torch.testing.assert_close(label_scores(model, inputs, LABELS, position), expected(model(**inputs).logits, position), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        label_scores(model, inputs, LABELS, position),
+        expected(model(**inputs).logits, position),
+        atol=1e-5,
+        rtol=1e-5,
+    )
 
 
 @torch.no_grad()
@@ -72,8 +116,15 @@ def test_t5_scaling_survives_saving(inputs, tmp_path):
     for name in ("t5", "t5 1.1"):
         build(name).save_pretrained(tmp_path / name)
         model = tf.T5ForConditionalGeneration.from_pretrained(tmp_path / name)
-        logits = model(**inputs, decoder_input_ids=torch.zeros(3, 1, dtype=torch.long)).logits
-        torch.testing.assert_close(label_scores(model, inputs, LABELS), expected(logits, torch.zeros(3, dtype=torch.long)), atol=1e-5, rtol=1e-5)
+        logits = model(
+            **inputs, decoder_input_ids=torch.zeros(3, 1, dtype=torch.long)
+        ).logits
+        torch.testing.assert_close(
+            label_scores(model, inputs, LABELS),
+            expected(logits, torch.zeros(3, dtype=torch.long)),
+            atol=1e-5,
+            rtol=1e-5,
+        )
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "t5"])
@@ -81,8 +132,16 @@ def test_t5_scaling_survives_saving(inputs, tmp_path):
 def test_vectors_instead_of_ids(name, inputs):
     """Soft prompts come as inputs_embeds."""
     model = build(name)
-    vectors = {"inputs_embeds": model.get_input_embeddings()(inputs["input_ids"]), "attention_mask": inputs["attention_mask"]}
-    torch.testing.assert_close(label_scores(model, vectors, LABELS), label_scores(model, inputs, LABELS), atol=1e-6, rtol=1e-6)
+    vectors = {
+        "inputs_embeds": model.get_input_embeddings()(inputs["input_ids"]),
+        "attention_mask": inputs["attention_mask"],
+    }
+    torch.testing.assert_close(
+        label_scores(model, vectors, LABELS),
+        label_scores(model, inputs, LABELS),
+        atol=1e-6,
+        rtol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("name", ["bert", "roberta", "distilbert", "gpt2", "t5"])
@@ -100,8 +159,20 @@ def test_the_output_matrix_is_not_multiplied_and_gradients_flow(name, inputs):
 
 
 def test_an_unknown_head_is_an_error_and_no_wrong_number(inputs):
-    model = tf.ModernBertForMaskedLM(tf.ModernBertConfig(**SMALL, pad_token_id=0, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2)).eval()
-    with pytest.raises(ValueError, match="head of ModernBertForMaskedLM is not known.*use a model of the BERT, RoBERTa or DistilBERT family"):
+    model = tf.ModernBertForMaskedLM(
+        tf.ModernBertConfig(
+            **SMALL,
+            pad_token_id=0,
+            cls_token_id=1,
+            sep_token_id=2,
+            bos_token_id=1,
+            eos_token_id=2,
+        )
+    ).eval()
+    with pytest.raises(
+        ValueError,
+        match="head of ModernBertForMaskedLM is not known.*use a model of the BERT, RoBERTa or DistilBERT family",
+    ):
         label_scores(model, inputs, LABELS)
 
 

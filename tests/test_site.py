@@ -22,7 +22,16 @@ WIDTH = 390  # pixels, a phone held upright
 SCHEMES = ["light", "dark"]
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
 FOREIGN = re.compile(r"\s*(https?:)?//", re.I)
-LINKS = {"stylesheet", "icon", "shortcut", "preload", "modulepreload", "prefetch", "preconnect", "manifest"}  # rel of links that load something
+LINKS = {
+    "stylesheet",
+    "icon",
+    "shortcut",
+    "preload",
+    "modulepreload",
+    "prefetch",
+    "preconnect",
+    "manifest",
+}  # rel of links that load something
 
 
 @pytest.fixture(scope="session")
@@ -32,13 +41,19 @@ def site(tmp_path_factory) -> Path:
         return ROOT / "_build" / "html"
     folder = tmp_path_factory.mktemp("book")
     done = build_book(ROOT, folder)
-    assert done.returncode == 0, f"The book does not build, mend what is named here:\n{done.stderr[-3000:]}"
+    assert done.returncode == 0, (
+        f"The book does not build, mend what is named here:\n{done.stderr[-3000:]}"
+    )
     return folder / "_build" / "html"
 
 
 def pages(site: Path) -> list[Path]:
     """All pages but the first, which only leads to the welcome page."""
-    return sorted(p for p in site.rglob("*.html") if "_static" not in p.relative_to(site).parts and p != site / "index.html")
+    return sorted(
+        p
+        for p in site.rglob("*.html")
+        if "_static" not in p.relative_to(site).parts and p != site / "index.html"
+    )
 
 
 def parsed(page: Path) -> BeautifulSoup:
@@ -50,32 +65,70 @@ def parsed(page: Path) -> BeautifulSoup:
 
 def page_problems(html: BeautifulSoup) -> list[str]:
     """What a page would load from another host, images without alternative text, and doubled ids."""
-    loaded = [(tag.name, tag[key]) for key in ("src", "srcset", "data", "poster") for tag in html.find_all(attrs={key: True})]
-    loaded += [(tag.name, tag["href"]) for tag in html.find_all("link", href=True) if LINKS & set(tag.get("rel", []))]
-    loaded += [(tag.name, url) for tag in html.find_all(style=True) for url in re.findall(r"url\(['\"]?([^)'\"]+)", tag["style"])]
-    problems = [f"<{name}> loads {url}: keep a copy under book/_static." for name, url in loaded if FOREIGN.match(url)]
+    loaded = [
+        (tag.name, tag[key])
+        for key in ("src", "srcset", "data", "poster")
+        for tag in html.find_all(attrs={key: True})
+    ]
+    loaded += [
+        (tag.name, tag["href"])
+        for tag in html.find_all("link", href=True)
+        if LINKS & set(tag.get("rel", []))
+    ]
+    loaded += [
+        (tag.name, url)
+        for tag in html.find_all(style=True)
+        for url in re.findall(r"url\(['\"]?([^)'\"]+)", tag["style"])
+    ]
+    problems = [
+        f"<{name}> loads {url}: keep a copy under book/_static."
+        for name, url in loaded
+        if FOREIGN.match(url)
+    ]
     for script in html.find_all("script", src=False):
-        if script.get("type") != "application/json" and (found := re.search(r"""["'](https?://[^"']+\.m?js)["']""", script.text)):
-            problems.append(f"A script may load {found[1]}: switch it off in _config.yml.")
-    problems += [f"Image {img.get('src', '')[:60]} has no alternative text." for img in html.find_all("img") if not img.get("alt", "").strip()]
+        if script.get("type") != "application/json" and (
+            found := re.search(r"""["'](https?://[^"']+\.m?js)["']""", script.text)
+        ):
+            problems.append(
+                f"A script may load {found[1]}: switch it off in _config.yml."
+            )
+    problems += [
+        f"Image {img.get('src', '')[:60]} has no alternative text."
+        for img in html.find_all("img")
+        if not img.get("alt", "").strip()
+    ]
     return problems
 
 
 def css_problems(css: str) -> list[str]:
     """What a style sheet loads from another host."""
-    found = re.findall(r"url\(\s*['\"]?([^)'\"]+)", css) + re.findall(r"@import\s+['\"]([^'\"]+)", css)
-    return [f"The style sheet loads {url[:80]}: keep a copy under book/_static." for url in found if FOREIGN.match(url)]
+    found = re.findall(r"url\(\s*['\"]?([^)'\"]+)", css) + re.findall(
+        r"@import\s+['\"]([^'\"]+)", css
+    )
+    return [
+        f"The style sheet loads {url[:80]}: keep a copy under book/_static."
+        for url in found
+        if FOREIGN.match(url)
+    ]
 
 
 def test_pages_load_nothing_foreign_and_describe_images(site):
     assert len(pages(site)) > len(chapters())
-    assert [f"{page.relative_to(site)}: {it}" for page in pages(site) for it in page_problems(parsed(page))] == []
+    assert [
+        f"{page.relative_to(site)}: {it}"
+        for page in pages(site)
+        for it in page_problems(parsed(page))
+    ] == []
 
 
 def test_style_sheets_load_nothing_foreign(site):
     sheets = sorted(site.rglob("*.css"))
     assert sheets
-    assert [f"{sheet.relative_to(site)}: {it}" for sheet in sheets for it in css_problems(sheet.read_text(encoding="utf-8"))] == []
+    assert [
+        f"{sheet.relative_to(site)}: {it}"
+        for sheet in sheets
+        for it in css_problems(sheet.read_text(encoding="utf-8"))
+    ] == []
 
 
 @pytest.mark.parametrize(
@@ -98,45 +151,100 @@ def test_page_check_sees_damage(html):
 
 
 def test_css_check_sees_damage():
-    assert css_problems("a { background: url(data:image/png;base64,AA) } b { background: url('x.png') }") == []
-    assert len(css_problems("@import 'https://example.org/x.css'; a { src: url(//example.org/x.woff2) }")) == 2
+    assert (
+        css_problems(
+            "a { background: url(data:image/png;base64,AA) } b { background: url('x.png') }"
+        )
+        == []
+    )
+    assert (
+        len(
+            css_problems(
+                "@import 'https://example.org/x.css'; a { src: url(//example.org/x.woff2) }"
+            )
+        )
+        == 2
+    )
 
 
 @pytest.mark.parametrize("notebook", chapters(), ids=lambda n: n.stem)
 def test_chapter_offers_its_notebook(site, notebook):
     page = site / "notebooks" / f"{notebook.stem}.html"
-    links = [a["href"] for a in parsed(page).find_all("a", href=re.compile(r"\.ipynb$")) if not FOREIGN.match(a["href"])]
+    links = [
+        a["href"]
+        for a in parsed(page).find_all("a", href=re.compile(r"\.ipynb$"))
+        if not FOREIGN.match(a["href"])
+    ]
     assert links, f"{page.name} has no button that downloads the notebook."
-    assert all(json.loads((page.parent / link).read_text(encoding="utf-8")) == json.loads(notebook.read_text(encoding="utf-8")) for link in links)
+    assert all(
+        json.loads((page.parent / link).read_text(encoding="utf-8"))
+        == json.loads(notebook.read_text(encoding="utf-8"))
+        for link in links
+    )
 
 
 def test_welcome_links_every_chapter(site):
-    links = {a["href"].split("#")[0] for a in parsed(site / "book" / "index.html").select("article a[href]")}
-    assert [n.stem for n in chapters() if f"../notebooks/{n.stem}.html" not in links] == []
+    links = {
+        a["href"].split("#")[0]
+        for a in parsed(site / "book" / "index.html").select("article a[href]")
+    }
+    assert [
+        n.stem for n in chapters() if f"../notebooks/{n.stem}.html" not in links
+    ] == []
 
 
 def test_status_shows_the_pinned_versions(site):
-    shown = {row.find_all("td")[0].text: row.find_all("td")[1].text for row in parsed(site / "book" / "status.html").select("article tr") if row.td}
-    pinned = dict(re.findall(r"^(\S+)==(\S+)", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M))
-    assert shown["torch"] == pinned["torch"] and shown["jupyter-book"] == pinned["jupyter-book"]
+    shown = {
+        row.find_all("td")[0].text: row.find_all("td")[1].text
+        for row in parsed(site / "book" / "status.html").select("article tr")
+        if row.td
+    }
+    pinned = dict(
+        re.findall(
+            r"^(\S+)==(\S+)",
+            (ROOT / "constraints.txt").read_text(encoding="utf-8"),
+            re.M,
+        )
+    )
+    assert (
+        shown["torch"] == pinned["torch"]
+        and shown["jupyter-book"] == pinned["jupyter-book"]
+    )
     assert "-" not in {version for name, version in shown.items() if name in pinned}
 
 
 def test_ledger_has_every_claim_and_every_answer(site):
     page = (ROOT / "book" / "claims.md").read_text(encoding="utf-8")
-    assert re.findall(r"^C(\d\d)\. .*\n: % answer C\1 \w+$", page, re.M) == [f"{number:02}" for number in range(1, 49)]
-    shown = parsed(site / "book" / "claims.html").select_one("article").get_text().replace("\u2019", "'")
+    assert re.findall(r"^C(\d\d)\. .*\n: % answer C\1 \w+$", page, re.M) == [
+        f"{number:02}" for number in range(1, 49)
+    ]
+    shown = (
+        parsed(site / "book" / "claims.html")
+        .select_one("article")
+        .get_text()
+        .replace("\u2019", "'")
+    )
     recorded = [
-        e for n in chapters() if (f := FOLDER / f"{n.stem}.json").exists() for e in json.loads(f.read_text(encoding="utf-8")) if "claim" in e["settings"]
+        e
+        for n in chapters()
+        if (f := FOLDER / f"{n.stem}.json").exists()
+        for e in json.loads(f.read_text(encoding="utf-8"))
+        if "claim" in e["settings"]
     ]
     assert recorded and "% answer" not in shown
-    assert [e["settings"] for e in recorded if e["value"]["answer"].replace(" +- ", " ± ") not in " ".join(shown.split())] == []
+    assert [
+        e["settings"]
+        for e in recorded
+        if e["value"]["answer"].replace(" +- ", " ± ") not in " ".join(shown.split())
+    ] == []
 
 
 @pytest.fixture(scope="session")
 def book_pages():
     """The module that fills the pages; Sphinx loads it by its path, and so does this."""
-    spec = importlib.util.spec_from_file_location("book_pages", ROOT / "book" / "_ext" / "book_pages.py")
+    spec = importlib.util.spec_from_file_location(
+        "book_pages", ROOT / "book" / "_ext" / "book_pages.py"
+    )
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -144,10 +252,24 @@ def book_pages():
 
 def test_table_of_speed(book_pages, tmp_path):
     kept = tmp_path / book_pages.RESULTS / "speed.json"
-    assert book_pages.speed(tmp_path).count("|") == 8 and not any(c.isdigit() for c in book_pages.speed(tmp_path))
-    row = {"model": "m", "what": "a", "against": "b", "ratio": 0.984, "low": 0.951, "high": 1.006, "goal": 1.0, "seconds": 0.0634, "seconds_against": 2}
+    assert book_pages.speed(tmp_path).count("|") == 8 and not any(
+        c.isdigit() for c in book_pages.speed(tmp_path)
+    )
+    row = {
+        "model": "m",
+        "what": "a",
+        "against": "b",
+        "ratio": 0.984,
+        "low": 0.951,
+        "high": 1.006,
+        "goal": 1.0,
+        "seconds": 0.0634,
+        "seconds_against": 2,
+    }
     kept.parent.mkdir(parents=True)
-    kept.write_text(json.dumps({"ratios": [row, row | {"goal": None}]}), encoding="utf-8")
+    kept.write_text(
+        json.dumps({"ratios": [row, row | {"goal": None}]}), encoding="utf-8"
+    )
     assert book_pages.speed(tmp_path).splitlines() == [
         "| m | a | b | **0.98** (0.95 – 1.01) | ≤ 1.00 | 0.063 | 2.000 |",
         "| m | a | b | **0.98** (0.95 – 1.01) | - | 0.063 | 2.000 |",
@@ -157,19 +279,30 @@ def test_table_of_speed(book_pages, tmp_path):
 def test_every_table_has_its_place(book_pages):
     for page, tables in book_pages.TABLES.items():
         lines = (ROOT / f"{page}.md").read_text(encoding="utf-8").splitlines()
-        assert {line for line in lines if line.startswith("% ")} == {f"% {table.__name__}" for table in tables}, page
+        assert {line for line in lines if line.startswith("% ")} == {
+            f"% {table.__name__}" for table in tables
+        }, page
 
 
 def test_ledger_wants_an_answer_of_every_chapter_that_is_there(book_pages, tmp_path):
-    assert book_pages.answer(tmp_path, "C99", "77_none") == "*Not tested yet*: its chapter is planned."
-    assert book_pages.answer(ROOT, "C14", "04_in_context_learning").startswith("**reproduced**, [](../notebooks/04_in_context_learning.ipynb): ")
-    with pytest.raises(ValueError, match="04_in_context_learning gives no answer to C99: add one"):
+    assert (
+        book_pages.answer(tmp_path, "C99", "77_none")
+        == "*Not tested yet*: its chapter is planned."
+    )
+    assert book_pages.answer(ROOT, "C14", "04_in_context_learning").startswith(
+        "**reproduced**, [](../notebooks/04_in_context_learning.ipynb): "
+    )
+    with pytest.raises(
+        ValueError, match="04_in_context_learning gives no answer to C99: add one"
+    ):
         book_pages.answer(ROOT, "C99", "04_in_context_learning")
 
 
 def test_status_names_the_budgets():
     page = (ROOT / "book" / "status.md").read_text(encoding="utf-8")
-    assert [limit for limit in BUDGETS.values() if not re.search(rf"\b{limit}\b", page)] == []
+    assert [
+        limit for limit in BUDGETS.values() if not re.search(rf"\b{limit}\b", page)
+    ] == []
 
 
 def test_timeline_is_what_its_code_draws(tmp_path):
@@ -179,10 +312,17 @@ def test_timeline_is_what_its_code_draws(tmp_path):
     spec.loader.exec_module(timeline)
     timeline.draw(tmp_path / "timeline.svg")
     # the labels, which matplotlib writes beside their outlines; the outlines depend on its version
-    drawn, stored = (re.findall("<!-- (.*?) -->", f.read_text(encoding="utf-8")) for f in (tmp_path / "timeline.svg", source.with_suffix(".svg")))
+    drawn, stored = (
+        re.findall("<!-- (.*?) -->", f.read_text(encoding="utf-8"))
+        for f in (tmp_path / "timeline.svg", source.with_suffix(".svg"))
+    )
     assert drawn == stored, "Draw it again: python book/figures/timeline.py"
     table = (ROOT / "book" / "timeline.md").read_text(encoding="utf-8")
-    assert [name for year, name, _, _ in timeline.WORKS if f"| {year} | {name} |" not in table] == []
+    assert [
+        name
+        for year, name, _, _ in timeline.WORKS
+        if f"| {year} | {name} |" not in table
+    ] == []
 
 
 # ---- how the pages behave
@@ -196,7 +336,9 @@ def address(site):
         def log_message(self, *args):
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site)) as server:
+    with http.server.ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(Quiet, directory=site)
+    ) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
@@ -204,7 +346,12 @@ def address(site):
 
 @pytest.fixture(scope="session")
 def browser():
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    path = next(
+        filter(
+            None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))
+        ),
+        None,
+    )
     if path is None:
         missing = "No browser: install a package that brings the command `chromium`. The site was NOT tried in a browser."
         warnings.warn(missing, stacklevel=1)
@@ -220,12 +367,35 @@ def browser():
 @contextlib.contextmanager
 def tab(browser, address, scheme="light"):
     """A page of phone width, and the list that its errors and its requests to other hosts go into."""
-    context = browser.new_context(viewport={"width": WIDTH, "height": 844}, color_scheme=scheme)
+    context = browser.new_context(
+        viewport={"width": WIDTH, "height": 844}, color_scheme=scheme
+    )
     page, problems = context.new_page(), []
-    page.on("console", lambda message: problems.append(f"console: {message.text}") if message.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: (
+            problems.append(f"console: {message.text}")
+            if message.type == "error"
+            else None
+        ),
+    )
     page.on("pageerror", lambda error: problems.append(f"error: {error}"))
-    page.on("request", lambda request: problems.append(f"asks for {request.url}") if not request.url.startswith((address, "data:", "blob:")) else None)
-    page.on("response", lambda response: problems.append(f"{response.status} for {response.url}") if response.status >= 400 else None)
+    page.on(
+        "request",
+        lambda request: (
+            problems.append(f"asks for {request.url}")
+            if not request.url.startswith((address, "data:", "blob:"))
+            else None
+        ),
+    )
+    page.on(
+        "response",
+        lambda response: (
+            problems.append(f"{response.status} for {response.url}")
+            if response.status >= 400
+            else None
+        ),
+    )
     yield page, problems
     context.close()
 
@@ -244,7 +414,9 @@ TOO_WIDE = """width => {
 def settle(page) -> None:
     """Waits for the formulas, which MathJax sets after the page has loaded."""
     page.wait_for_load_state("load")
-    page.evaluate("async () => { if (window.MathJax?.startup?.promise) await MathJax.startup.promise }")
+    page.evaluate(
+        "async () => { if (window.MathJax?.startup?.promise) await MathJax.startup.promise }"
+    )
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -255,10 +427,19 @@ def test_every_page_works_on_a_phone(site, address, browser, scheme):
             problems.clear()
             page.goto(f"{address}/{path}")
             settle(page)
-            problems += [f"wider than {WIDTH} pixels: {it}" for it in page.evaluate(TOO_WIDE, WIDTH)]
-            if (theme := page.evaluate("document.documentElement.dataset.theme")) != scheme:
+            problems += [
+                f"wider than {WIDTH} pixels: {it}"
+                for it in page.evaluate(TOO_WIDE, WIDTH)
+            ]
+            if (
+                theme := page.evaluate("document.documentElement.dataset.theme")
+            ) != scheme:
                 problems.append(f"theme {theme} in a {scheme} browser")
-            if page.locator(".math").count() and page.locator("mjx-container svg").count() < page.locator(".math").count():
+            if (
+                page.locator(".math").count()
+                and page.locator("mjx-container svg").count()
+                < page.locator(".math").count()
+            ):
                 problems.append("formulas that were not set")
             if page.locator("mjx-merror, [data-mjx-error]").count():
                 problems.append("a formula with an error")
@@ -272,20 +453,36 @@ def test_browser_checks_see_damage(address, browser):
         page.wait_for_url("**/book/index.html")
         settle(page)
         assert page.evaluate(TOO_WIDE, WIDTH) == []
-        page.evaluate("document.querySelector('.bd-article').insertAdjacentHTML('beforeend', '<div style=\"width: 500px\">wide</div>')")
+        page.evaluate(
+            "document.querySelector('.bd-article').insertAdjacentHTML('beforeend', '<div style=\"width: 500px\">wide</div>')"
+        )
         assert page.evaluate(TOO_WIDE, WIDTH)
-        page.evaluate("fetch('http://127.0.0.1:1/').catch(() => console.error('planted'))")
+        page.evaluate(
+            "fetch('http://127.0.0.1:1/').catch(() => console.error('planted'))"
+        )
         page.wait_for_timeout(200)
-        assert any("asks for" in it for it in problems) and any("planted" in it for it in problems)
+        assert any("asks for" in it for it in problems) and any(
+            "planted" in it for it in problems
+        )
 
 
 def test_search_finds_chapters_and_terms(site, address, browser):
-    wanted = {parsed(site / "notebooks" / f"{n.stem}.html").find("title").text.split(" — ")[0]: f"notebooks/{n.stem}" for n in chapters()}
+    wanted = {
+        parsed(site / "notebooks" / f"{n.stem}.html")
+        .find("title")
+        .text.split(" — ")[0]: f"notebooks/{n.stem}"
+        for n in chapters()
+    }
     wanted["rationale"] = "book/glossary"
     with tab(browser, address) as (page, problems):
         for words, target in wanted.items():
-            page.goto(f"{address}/search.html?q={quote_plus(re.sub(r'[^A-Za-z ]', ' ', words))}")
+            page.goto(
+                f"{address}/search.html?q={quote_plus(re.sub(r'[^A-Za-z ]', ' ', words))}"
+            )
             page.wait_for_selector("#search-results li a")
             page.wait_for_load_state("networkidle")
-            assert any(target in a.get_attribute("href") for a in page.locator("#search-results li a").all()), f"{words!r} does not lead to {target}"
+            assert any(
+                target in a.get_attribute("href")
+                for a in page.locator("#search-results li a").all()
+            ), f"{words!r} does not lead to {target}"
         assert problems == []

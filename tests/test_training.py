@@ -8,7 +8,10 @@ import torch
 from prompttune_utils.hub import weights_hash
 from prompttune_utils.training import fit, trainable
 
-ROWS = [{"text": str(i), "x": [float(i % 3), float(i % 5), 1.0], "label": int(i % 3 == 2)} for i in range(11)]
+ROWS = [
+    {"text": str(i), "x": [float(i % 3), float(i % 5), 1.0], "label": int(i % 3 == 2)}
+    for i in range(11)
+]
 SETTINGS = dict(learning_rate=0.05, steps=23, batch_size=4)
 
 
@@ -18,14 +21,20 @@ class Tiny(torch.nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(5)
-        self.frozen, self.head = torch.nn.Linear(3, 8).requires_grad_(False), torch.nn.Linear(8, 2)
+        self.frozen, self.head = (
+            torch.nn.Linear(3, 8).requires_grad_(False),
+            torch.nn.Linear(8, 2),
+        )
         self.drop, self.seen = torch.nn.Dropout(0.3), []
 
     def loss(self, rows):
         assert self.training
         self.seen.append([row["text"] for row in rows])
         x = torch.tensor([row["x"] for row in rows])
-        return torch.nn.functional.cross_entropy(self.head(self.drop(self.frozen(x).tanh())), torch.tensor([row["label"] for row in rows]))
+        return torch.nn.functional.cross_entropy(
+            self.head(self.drop(self.frozen(x).tanh())),
+            torch.tensor([row["label"] for row in rows]),
+        )
 
 
 def train(model=None, **options):
@@ -52,14 +61,18 @@ def test_every_row_in_every_pass():
     texts = [text for batch in model.seen for text in batch]
     assert len(texts) == 44
     for start in range(0, 44, 11):
-        assert sorted(texts[start : start + 11], key=int) == [row["text"] for row in ROWS]
+        assert sorted(texts[start : start + 11], key=int) == [
+            row["text"] for row in ROWS
+        ]
     assert texts[:11] != texts[11:22]
 
 
 def test_only_what_requires_a_gradient_moves():
     model, fresh = train()[0], Tiny()
     for name, value in model.state_dict().items():
-        assert torch.equal(value, fresh.state_dict()[name]) == name.startswith("frozen"), name
+        assert torch.equal(value, fresh.state_dict()[name]) == name.startswith(
+            "frozen"
+        ), name
     assert all(p.grad is None for p in model.frozen.parameters())
 
 
@@ -67,7 +80,15 @@ def test_schedule_by_hand():
     """Warmup over a tenth, then linearly down: with Adam and one constant gradient every step moves by the learning rate."""
     weight = torch.nn.Parameter(torch.zeros(1))
     model, places = torch.nn.ParameterList([weight]), []
-    fit(model, ROWS, lambda _: model[0].sum(), learning_rate=1.0, steps=20, weight_decay=0.0, after_step=lambda _: places.append(weight.item()))
+    fit(
+        model,
+        ROWS,
+        lambda _: model[0].sum(),
+        learning_rate=1.0,
+        steps=20,
+        weight_decay=0.0,
+        after_step=lambda _: places.append(weight.item()),
+    )
     moved = [a - b for a, b in zip([0.0, *places], places)]
     assert moved == pytest.approx([0, 0.5] + [1 - i / 18 for i in range(18)], abs=1e-4)
 
@@ -91,7 +112,9 @@ def test_killed_and_resumed_equals_unbroken(tmp_path, last):
     with pytest.raises(Killed):
         train(after_step=kill_at(last), **options)
     model, steps = Tiny(), []
-    with torch.no_grad():  # what it starts from must not matter once there is a checkpoint
+    with (
+        torch.no_grad()
+    ):  # what it starts from must not matter once there is a checkpoint
         for p in model.head.parameters():
             p.add_(0 if last < 5 else 1)
     torch.rand(7)
@@ -135,9 +158,14 @@ def test_model_stays_on_its_device():
 
 def test_nothing_to_train():
     model = Tiny()
-    with pytest.raises(ValueError, match="There is nothing to train: the list of rows is empty"):
+    with pytest.raises(
+        ValueError, match="There is nothing to train: the list of rows is empty"
+    ):
         fit(model, [], model.loss, **SETTINGS)
-    with pytest.raises(ValueError, match="There is nothing to train: no parameter of the model has requires_grad=True"):
+    with pytest.raises(
+        ValueError,
+        match="There is nothing to train: no parameter of the model has requires_grad=True",
+    ):
         fit(model.requires_grad_(False), ROWS, model.loss, **SETTINGS)
 
 

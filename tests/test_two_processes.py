@@ -66,17 +66,43 @@ save_file(vectors | {{f"losses, {{name}}": values for name, values in losses.ite
 
 def prompt_and_rows():
     torch.set_num_threads(1)
-    backbone, rows = hub.load("masked_lm", verbose=False), load_task("reviews-en").pool[:32]
+    backbone, rows = (
+        hub.load("masked_lm", verbose=False),
+        load_task("reviews-en").pool[:32],
+    )
     backbone.model.requires_grad_(False)
-    return start(rows, list(WORDS), backbone, "{text} {soft:3} It was {mask}.", WORDS, 48), rows
+    return start(
+        rows, list(WORDS), backbone, "{text} {soft:3} It was {mask}.", WORDS, 48
+    ), rows
 
 
 def launch(script, *arguments):
     """Runs a script on two processes, on the CPU."""
-    options = ["--multi_gpu", "--num_machines=1", "--num_processes=2", "--mixed_precision=no", "--dynamo_backend=no", "--main_process_port=0"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "accelerate.commands.launch", *options, str(script), *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    options = [
+        "--multi_gpu",
+        "--num_machines=1",
+        "--num_processes=2",
+        "--mixed_precision=no",
+        "--dynamo_backend=no",
+        "--main_process_port=0",
+    ]
+    environment = os.environ | {
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "PYTHONPATH": str(ROOT),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        *options,
+        str(script),
+        *map(str, arguments),
+    ]
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     return done.stdout
 
@@ -87,7 +113,9 @@ def twice(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
     (folder / "twice.py").write_text(TWICE)
     launch(folder / "twice.py", folder)
-    return folder, [load_file(folder / f"{process}.safetensors") for process in range(2)]
+    return folder, [
+        load_file(folder / f"{process}.safetensors") for process in range(2)
+    ]
 
 
 def test_two_processes_give_the_result_of_one(twice):
@@ -97,20 +125,29 @@ def test_two_processes_give_the_result_of_one(twice):
     one = prompt.prompt().detach()
     assert (one - before).abs().max() > 0.05
     for ended in twice[1]:
-        assert torch.allclose(ended["plain"], one, rtol=0, atol=1e-5) and torch.allclose(ended["losses, plain"], losses, rtol=0, atol=1e-5)
-        assert (ended["each for itself"] - one).abs().max() > 1e-3  # so the comparison would notice gradients that are not averaged
+        assert torch.allclose(
+            ended["plain"], one, rtol=0, atol=1e-5
+        ) and torch.allclose(ended["losses, plain"], losses, rtol=0, atol=1e-5)
+        assert (
+            (ended["each for itself"] - one).abs().max() > 1e-3
+        )  # so the comparison would notice gradients that are not averaged
     assert torch.equal(*(ended["plain"] for ended in twice[1]))
 
 
 def test_cut_off_and_resumed_on_two_processes(twice):
     for ended in twice[1]:
-        assert torch.equal(ended["resumed"], ended["plain"]) and torch.equal(ended["losses, resumed"], ended["losses, plain"])
+        assert torch.equal(ended["resumed"], ended["plain"]) and torch.equal(
+            ended["losses, resumed"], ended["losses, plain"]
+        )
     assert sorted(p.name for p in twice[0].glob("run*")) == ["run"]
 
 
 def test_a_batch_that_two_cannot_share(twice):
     for process in range(2):
-        assert (twice[0] / f"error{process}").read_text() == "A batch of 7 rows cannot be shared by 2 processes: choose a multiple of 2 as batch_size."
+        assert (
+            (twice[0] / f"error{process}").read_text()
+            == "A batch of 7 rows cannot be shared by 2 processes: choose a multiple of 2 as batch_size."
+        )
 
 
 def test_the_script_of_the_chapter(tmp_path):
@@ -119,11 +156,29 @@ def test_the_script_of_the_chapter(tmp_path):
     space = {}
     exec(next(cell.source for cell in chapter.cells if cell.id == "script"), space)
     (tmp_path / "train_prompt.py").write_text(space["SCRIPT"])
-    rows = [row for label in (0, 1) for row in [row for row in load_task("reviews-en").pool if row["label"] == label][:30]]
+    rows = [
+        row
+        for label in (0, 1)
+        for row in [
+            row for row in load_task("reviews-en").pool if row["label"] == label
+        ][:30]
+    ]
     path = tmp_path / "yours.csv"
-    path.write_text("comment,verdict\n" + "".join('"{}",{}\n'.format(row["text"].replace('"', '""'), row["label"]) for row in rows), encoding="utf-8")
-    assert launch(tmp_path / "train_prompt.py", path, tmp_path / "p").count("soft prompt") == 1
+    path.write_text(
+        "comment,verdict\n"
+        + "".join(
+            '"{}",{}\n'.format(row["text"].replace('"', '""'), row["label"])
+            for row in rows
+        ),
+        encoding="utf-8",
+    )
+    assert (
+        launch(tmp_path / "train_prompt.py", path, tmp_path / "p").count("soft prompt")
+        == 1
+    )
     read, labels = read_csv(path, text="comment", label="verdict")
     prompt, _ = train(read, labels, hub.load("masked_lm", verbose=False), "soft prompt")
     both = load_file(tmp_path / "p")
-    assert torch.allclose(both["prompt"], prompt.prompt(), rtol=0, atol=1e-4) and torch.allclose(both["prior"], prompt.prior, atol=1e-5)
+    assert torch.allclose(
+        both["prompt"], prompt.prompt(), rtol=0, atol=1e-4
+    ) and torch.allclose(both["prior"], prompt.prior, atol=1e-5)

@@ -9,20 +9,29 @@ import pytest
 from prompttune_utils.hub import ASSETS
 
 FOLDER = ASSETS / "word-rules"
-ROWS = [json.loads(line) for line in (FOLDER / "pairs.jsonl").read_text(encoding="utf-8").splitlines()]
+ROWS = [
+    json.loads(line)
+    for line in (FOLDER / "pairs.jsonl").read_text(encoding="utf-8").splitlines()
+]
 CARD = (FOLDER / "README.md").read_text(encoding="utf-8")
 SIZES = Counter(row["rule"] for row in ROWS)
 each_rule = pytest.mark.parametrize("rule", ["antonym", "past", "plural"])
 
 
 def pairs(rule, *splits):
-    return [(row["input"], row["output"]) for row in ROWS if row["rule"] == rule and row["split"] in (splits or ("train", "test"))]
+    return [
+        (row["input"], row["output"])
+        for row in ROWS
+        if row["rule"] == rule and row["split"] in (splits or ("train", "test"))
+    ]
 
 
 def test_columns_and_words():
     for row in ROWS:
         assert list(row) == ["rule", "input", "output", "split"]
-        assert re.fullmatch("[a-z]+", row["input"]) and re.fullmatch("[a-z]+", row["output"]), row
+        assert re.fullmatch("[a-z]+", row["input"]) and re.fullmatch(
+            "[a-z]+", row["output"]
+        ), row
 
 
 def test_card():
@@ -30,8 +39,15 @@ def test_card():
     named = re.findall(r"\| `(\w+)` \((\d+)\) \|.*\| (\w+), (\w+) \|", CARD)
     assert {rule: int(count) for rule, count, *_ in named} == SIZES
     assert CARD.split("\n\n")[1].startswith(f"{len(ROWS)} word pairs under three rules")
-    assert [rule for rule, _, *example in named if tuple(example) not in pairs(rule)] == []
-    for word in ("`train` and `test`, 75 and 25 %", "CC BY 4.0", "Known limits", "`rule`, `input`, `output`, `split`"):
+    assert [
+        rule for rule, _, *example in named if tuple(example) not in pairs(rule)
+    ] == []
+    for word in (
+        "`train` and `test`, 75 and 25 %",
+        "CC BY 4.0",
+        "Known limits",
+        "`rule`, `input`, `output`, `split`",
+    ):
         assert word in CARD, word
 
 
@@ -45,14 +61,20 @@ def test_split_shares(rule):
 @pytest.mark.parametrize("column", [0, 1])
 def test_no_word_twice(rule, column):
     """One answer for each question, also when the rule is asked backwards."""
-    assert [word for word, n in Counter(pair[column] for pair in pairs(rule)).items() if n > 1] == []
+    assert [
+        word
+        for word, n in Counter(pair[column] for pair in pairs(rule)).items()
+        if n > 1
+    ] == []
 
 
 @each_rule
 def test_splits_share_no_pair(rule):
     """In neither direction."""
     train, test = pairs(rule, "train"), pairs(rule, "test")
-    assert set(train).isdisjoint(test) and set(train).isdisjoint((b, a) for a, b in test)
+    assert set(train).isdisjoint(test) and set(train).isdisjoint(
+        (b, a) for a, b in test
+    )
 
 
 def test_opposites_give_no_other_one_away():

@@ -9,7 +9,10 @@ import pytest
 from prompttune_utils.hub import ASSETS
 
 FOLDER = ASSETS / "zh-en-words"
-ROWS = [json.loads(line) for line in (FOLDER / "words.jsonl").read_text(encoding="utf-8").splitlines()]
+ROWS = [
+    json.loads(line)
+    for line in (FOLDER / "words.jsonl").read_text(encoding="utf-8").splitlines()
+]
 
 
 def test_counts_and_shares():
@@ -21,13 +24,17 @@ def test_counts_and_shares():
 def test_columns_and_words():
     for row in ROWS:
         assert list(row) == ["zh", "en", "category", "split"]
-        assert re.fullmatch("[一-鿿]+", row["zh"]) and re.fullmatch("[a-z]+", row["en"]), row
+        assert re.fullmatch("[一-鿿]+", row["zh"]) and re.fullmatch(
+            "[a-z]+", row["en"]
+        ), row
 
 
 @pytest.mark.parametrize("column", ["zh", "en"])
 def test_no_word_twice(column):
     """So the splits are disjoint, too."""
-    assert [word for word, n in Counter(row[column] for row in ROWS).items() if n > 1] == []
+    assert [
+        word for word, n in Counter(row[column] for row in ROWS).items() if n > 1
+    ] == []
 
 
 def test_every_category_is_in_both_splits():
@@ -35,13 +42,31 @@ def test_every_category_is_in_both_splits():
     assert len({(row["category"], row["split"]) for row in ROWS}) == 2 * len(categories)
 
 
-@pytest.mark.parametrize("zh, en, split", [("你好", "hello", "train"), ("再见", "goodbye", "train"), ("购买", "purchase", "train"), ("销售", "sell", "test")])
+@pytest.mark.parametrize(
+    "zh, en, split",
+    [
+        ("你好", "hello", "train"),
+        ("再见", "goodbye", "train"),
+        ("购买", "purchase", "train"),
+        ("销售", "sell", "test"),
+    ],
+)
 def test_pairs_of_the_course(zh, en, split):
-    assert [(row["en"], row["split"]) for row in ROWS if row["zh"] == zh] == [(en, split)]
+    assert [(row["en"], row["split"]) for row in ROWS if row["zh"] == zh] == [
+        (en, split)
+    ]
 
 
 def test_card():
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    splits = [f"`{split}` {n}" for split, n in Counter(row["split"] for row in ROWS).items()]
-    for word in (f"{len(ROWS):,}", *splits, *{row["category"] for row in ROWS}, "CC BY 4.0", "Known limits"):
+    splits = [
+        f"`{split}` {n}" for split, n in Counter(row["split"] for row in ROWS).items()
+    ]
+    for word in (
+        f"{len(ROWS):,}",
+        *splits,
+        *{row["category"] for row in ROWS},
+        "CC BY 4.0",
+        "Known limits",
+    ):
         assert word in card, word

@@ -13,10 +13,31 @@ from prompttune_utils.data import load_task, majority, read_csv
 from prompttune_utils.evaluation import score_rows
 from prompttune_utils.methods.prompt_tuning import save_prompt
 from prompttune_utils.methods.prompting import Template
-from prompttune_utils.methods.your_own_task import FEW, MANY, choose, correct, find_words, language_of, load, predict, save, split, start, train, tune
+from prompttune_utils.methods.your_own_task import (
+    FEW,
+    MANY,
+    choose,
+    correct,
+    find_words,
+    language_of,
+    load,
+    predict,
+    save,
+    split,
+    start,
+    train,
+    tune,
+)
 
 LABELS = ["very bad", "very good"]  # no tokens, and the same first word
-HOSTILE = ["[MASK] [MASK] great", "字" * 5000, "\ud800\x00 ☃", "{soft:3} {mask} {text}", "a", "\u202e dog ﷽"]
+HOSTILE = [
+    "[MASK] [MASK] great",
+    "字" * 5000,
+    "\ud800\x00 ☃",
+    "{soft:3} {mask} {text}",
+    "a",
+    "\u202e dog ﷽",
+]
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +49,24 @@ def backbone():
 @pytest.fixture(scope="module")
 def rows():
     pool = load_task("reviews-en").pool
-    return [{"text": row["text"], "label": label} for label in (0, 1) for row in [row for row in pool if row["label"] == label][:40]]
+    return [
+        {"text": row["text"], "label": label}
+        for label in (0, 1)
+        for row in [row for row in pool if row["label"] == label][:40]
+    ]
 
 
 @pytest.fixture(scope="module")
 def trained(backbone, rows):
-    return train(rows, LABELS, backbone, "soft prompt", max_length=48, steps=4, learning_rate=0.03)[0]
+    return train(
+        rows,
+        LABELS,
+        backbone,
+        "soft prompt",
+        max_length=48,
+        steps=4,
+        learning_rate=0.03,
+    )[0]
 
 
 @pytest.fixture
@@ -45,12 +78,23 @@ def saved(trained, backbone, tmp_path):
 
 def of(*sizes):
     """Rows with different texts, so many of each label."""
-    return [{"text": f"{label} {i}", "label": label} for label, size in enumerate(sizes) for i in range(size)]
+    return [
+        {"text": f"{label} {i}", "label": label}
+        for label, size in enumerate(sizes)
+        for i in range(size)
+    ]
 
 
 @pytest.mark.parametrize(
     "size, method",
-    [(3, "label words"), (FEW - 1, "label words"), (FEW, "soft prompt"), (MANY - 1, "soft prompt"), (MANY, "all weights"), (9999, "all weights")],
+    [
+        (3, "label words"),
+        (FEW - 1, "label words"),
+        (FEW, "soft prompt"),
+        (MANY - 1, "soft prompt"),
+        (MANY, "all weights"),
+        (9999, "all weights"),
+    ],
 )
 def test_the_rarest_label_chooses(size, method):
     advice = choose(of(size, 10_000, 20_000), ["rare", "b", "c"])
@@ -58,55 +102,109 @@ def test_the_rarest_label_chooses(size, method):
 
 
 def test_too_few_rows_are_named():
-    with pytest.raises(ValueError, match=r"Row 12: its label 'goood' has 2 different texts and needs 3: correct its spelling, or add or drop rows"):
+    with pytest.raises(
+        ValueError,
+        match=r"Row 12: its label 'goood' has 2 different texts and needs 3: correct its spelling, or add or drop rows",
+    ):
         choose(of(11, 2), ["good", "goood"])
     with pytest.raises(ValueError, match="Row 5: its label 'b' has 1 different texts"):
         split([*of(4), *[{"text": "the same", "label": 1}] * 9], ["a", "b"])
-    with pytest.raises(ValueError, match="No row has the label 'c': add rows, or leave it out of the labels"):
+    with pytest.raises(
+        ValueError,
+        match="No row has the label 'c': add rows, or leave it out of the labels",
+    ):
         choose(of(9, 9), ["a", "b", "c"])
 
 
 def test_split_is_stratified_seeded_and_apart():
     rows = of(50, 10, 3) * 2
     parts = split(rows, ["a", "b", "c"], seed=1)
-    assert [[sum(row["label"] == label for row in part) for label in range(3)] for part in parts] == [[30, 6, 1], [10, 2, 1], [10, 2, 1]]
+    assert [
+        [sum(row["label"] == label for row in part) for label in range(3)]
+        for part in parts
+    ] == [[30, 6, 1], [10, 2, 1], [10, 2, 1]]
     texts = [row["text"] for part in parts for row in part]
     assert len(set(texts)) == len(texts) == 63
-    assert split(rows, ["a", "b", "c"], seed=1) == parts != split(rows, ["a", "b", "c"], seed=2)
-    assert [row["label"] for row in parts[0]] != sorted(row["label"] for row in parts[0])
+    assert (
+        split(rows, ["a", "b", "c"], seed=1)
+        == parts
+        != split(rows, ["a", "b", "c"], seed=2)
+    )
+    assert [row["label"] for row in parts[0]] != sorted(
+        row["label"] for row in parts[0]
+    )
 
 
 def test_words_are_found_for_any_labels(backbone, rows):
     """Also for more labels than words could be combined for; no word twice; the pair of opinions is sensible."""
     template = Template("{text} It was {mask}.", backbone.tokenizer, 48)
     many = [f"very {i}" for i in range(20)]
-    words = find_words(backbone, template, [row | {"label": i % 20} for i, row in enumerate(rows)], many)
+    words = find_words(
+        backbone,
+        template,
+        [row | {"label": i % 20} for i, row in enumerate(rows)],
+        many,
+    )
     flat = [word for label in many for word in words[label]]
     assert list(words) == many and len(flat) == len(set(flat)) == 200
-    found = find_words(backbone, template, load_task("reviews-en").pool[:200], ["neg", "pos"], k=30)
-    assert {"terrible", "awful", "bad", "worse"} & set(found["neg"]) and {"great", "excellent", "wonderful", "beautiful"} & set(found["pos"])
+    found = find_words(
+        backbone, template, load_task("reviews-en").pool[:200], ["neg", "pos"], k=30
+    )
+    assert {"terrible", "awful", "bad", "worse"} & set(found["neg"]) and {
+        "great",
+        "excellent",
+        "wonderful",
+        "beautiful",
+    } & set(found["pos"])
 
 
 def test_language():
-    assert language_of([{"text": "这家店的 Wi Fi ok"}]) == "zh" and language_of([{"text": "A fine 酒店 shop"}]) == "en"
+    assert (
+        language_of([{"text": "这家店的 Wi Fi ok"}]) == "zh"
+        and language_of([{"text": "A fine 酒店 shop"}]) == "en"
+    )
 
 
 def test_the_prior_is_that_of_even_labels_and_the_share_is_put_in(backbone, rows):
     """The mean over the labels' rows comes out, however many there are of each, and the label's share goes in."""
     uneven = rows[:40] + rows[40:50]
-    prompt = start(uneven, LABELS, backbone, "{text} It was {mask}.", {"very bad": "bad", "very good": "good"}, 48)
+    prompt = start(
+        uneven,
+        LABELS,
+        backbone,
+        "{text} It was {mask}.",
+        {"very bad": "bad", "very good": "good"},
+        48,
+    )
     scores = score_rows(uneven, prompt.scores)
     differences = (scores[:, 1] - scores[:, 0]).split([40, 10])
-    assert sum(part.mean() for part in differences).item() / 2 == pytest.approx(torch.tensor(10 / 40).log().item(), abs=1e-4)
+    assert sum(part.mean() for part in differences).item() / 2 == pytest.approx(
+        torch.tensor(10 / 40).log().item(), abs=1e-4
+    )
 
 
 def test_training_beats_chance_on_rows_held_out_and_keeps_the_backbone(backbone):
     """Chinese opinions by the file's own report, and on the task's other rows; the backbone does not change."""
     task, before = load_task("reviews-zh"), hub.weights_hash(backbone.model)
-    prompt, report = train(task.pool[:200], ["差评", "好评"], backbone, "label words", max_length=48)
-    assert report["majority"] < 0.6 < report["test"] and sum(report["rows"]) == 200 and prompt.prompt().shape[0] == 0
-    assert correct(prompt, task.test[:100]) > 0.08 + majority([row["label"] for row in task.test[:100]])
-    train(task.pool[:60], ["差评", "好评"], backbone, "all weights", max_length=48, steps=2)
+    prompt, report = train(
+        task.pool[:200], ["差评", "好评"], backbone, "label words", max_length=48
+    )
+    assert (
+        report["majority"] < 0.6 < report["test"]
+        and sum(report["rows"]) == 200
+        and prompt.prompt().shape[0] == 0
+    )
+    assert correct(prompt, task.test[:100]) > 0.08 + majority(
+        [row["label"] for row in task.test[:100]]
+    )
+    train(
+        task.pool[:60],
+        ["差评", "好评"],
+        backbone,
+        "all weights",
+        max_length=48,
+        steps=2,
+    )
     assert hub.weights_hash(backbone.model) == before
 
 
@@ -115,38 +213,92 @@ def test_training_that_harms_is_undone(backbone):
     pool = load_task("reviews-zh").pool[:80]
     turned = [row | {"label": 1 - row["label"]} for row in pool]
     for dev, undone in ((pool, True), (turned, False)):
-        prompt = start(pool, ["差评", "好评"], backbone, "{text} {soft:3} 质量很{mask}。", {"差评": "差", "好评": "好"}, 48)
+        prompt = start(
+            pool,
+            ["差评", "好评"],
+            backbone,
+            "{text} {soft:3} 质量很{mask}。",
+            {"差评": "差", "好评": "好"},
+            48,
+        )
         before, right = prompt.prompt().detach().clone(), correct(prompt, dev)
         tune(prompt, prompt.prompt, turned, dev, 0.1, 30, 0)
-        assert torch.equal(prompt.prompt(), before) == undone and (correct(prompt, dev) == right) == undone
+        assert (
+            torch.equal(prompt.prompt(), before) == undone
+            and (correct(prompt, dev) == right) == undone
+        )
 
 
 def test_what_train_refuses(backbone, rows):
-    with pytest.raises(ValueError, match="'magic' cannot train .*: choose one of label words, soft prompt, all weights"):
+    with pytest.raises(
+        ValueError,
+        match="'magic' cannot train .*: choose one of label words, soft prompt, all weights",
+    ):
         train(rows, LABELS, backbone, "magic")
-    with pytest.raises(ValueError, match="'soft prompt' cannot train '{text} {mask}': .* with a slot such as {soft:3}"):
+    with pytest.raises(
+        ValueError,
+        match="'soft prompt' cannot train '{text} {mask}': .* with a slot such as {soft:3}",
+    ):
         train(rows, LABELS, backbone, "soft prompt", pattern="{text} {mask}")
-    with pytest.raises(ValueError, match="There are label words for very bad, and the labels are very bad, very good: give words for each label"):
+    with pytest.raises(
+        ValueError,
+        match="There are label words for very bad, and the labels are very bad, very good: give words for each label",
+    ):
         train(rows, LABELS, backbone, "label words", words={"very bad": "bad"})
-    with pytest.raises(ValueError, match="The label word 'very bad' of 'very bad' is not one token"):
-        train(rows, LABELS, backbone, "label words", words={label: label for label in LABELS})
+    with pytest.raises(
+        ValueError, match="The label word 'very bad' of 'very bad' is not one token"
+    ):
+        train(
+            rows,
+            LABELS,
+            backbone,
+            "label words",
+            words={label: label for label in LABELS},
+        )
 
 
 def test_saved_and_loaded_is_the_same_bit_by_bit(trained, backbone, saved, rows):
     again = load(saved, backbone)
     asked = rows + [{"text": text, "label": 0} for text in HOSTILE]
-    assert torch.equal(score_rows(asked, trained.scores), score_rows(asked, again.scores)) and saved.stat().st_size < 5_000
-    assert again.verbalizer.words == trained.verbalizer.words and again.template.max_length == 48
+    assert (
+        torch.equal(score_rows(asked, trained.scores), score_rows(asked, again.scores))
+        and saved.stat().st_size < 5_000
+    )
+    assert (
+        again.verbalizer.words == trained.verbalizer.words
+        and again.template.max_length == 48
+    )
 
 
-@pytest.mark.parametrize("labels", [['a "b", c', "a\n{mask}"], ["很好很好", "很好很坏"], ["", "\\"]])
+@pytest.mark.parametrize(
+    "labels", [['a "b", c', "a\n{mask}"], ["很好很好", "很好很坏"], ["", "\\"]]
+)
 def test_any_label_names_survive_the_file(labels, backbone, rows, tmp_path):
-    prompt = start(rows, labels, backbone, "{text} It was {mask}.", {labels[1]: "good", labels[0]: "bad"}, 48)
+    prompt = start(
+        rows,
+        labels,
+        backbone,
+        "{text} It was {mask}.",
+        {labels[1]: "good", labels[0]: "bad"},
+        48,
+    )
     save(tmp_path / "p", prompt, backbone)
-    assert load(tmp_path / "p", backbone).verbalizer.words == {labels[0]: ["bad"], labels[1]: ["good"]}
+    assert load(tmp_path / "p", backbone).verbalizer.words == {
+        labels[0]: ["bad"],
+        labels[1]: ["good"],
+    }
 
 
-@pytest.mark.parametrize("damage", ["cut off", "empty", "one bit of a vector", "one letter of a word", "no safetensors"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "cut off",
+        "empty",
+        "one bit of a vector",
+        "one letter of a word",
+        "no safetensors",
+    ],
+)
 def test_a_damaged_file_is_refused_in_one_sentence(damage, saved, backbone):
     content = saved.read_bytes()
     at = content.index(b"It was")
@@ -160,7 +312,8 @@ def test_a_damaged_file_is_refused_in_one_sentence(damage, saved, backbone):
         }[damage]
     )
     with pytest.raises(
-        ValueError, match=r"mine.safetensors (is no complete safetensors file|was changed after it was saved).*: save the prompt again"
+        ValueError,
+        match=r"mine.safetensors (is no complete safetensors file|was changed after it was saved).*: save the prompt again",
     ) as error:
         load(saved, backbone)
     assert "\n" not in str(error.value)
@@ -169,27 +322,42 @@ def test_a_damaged_file_is_refused_in_one_sentence(damage, saved, backbone):
 def test_files_of_other_kinds_are_refused(backbone, tmp_path):
     save_file({"weight": torch.zeros(3)}, str(tmp_path / "other.safetensors"))
     save_prompt(tmp_path / "nine.safetensors", torch.zeros(2, 192), backbone)
-    for name, lacks in (("other", "backbone, checksum"), ("nine", "checksum, max_length, pattern, prior, words:")):
-        with pytest.raises(ValueError, match=f"{name}.safetensors holds no prompt of this kind, for it lacks {lacks}.*give a file that `save` wrote"):
+    for name, lacks in (
+        ("other", "backbone, checksum"),
+        ("nine", "checksum, max_length, pattern, prior, words:"),
+    ):
+        with pytest.raises(
+            ValueError,
+            match=f"{name}.safetensors holds no prompt of this kind, for it lacks {lacks}.*give a file that `save` wrote",
+        ):
             load(tmp_path / f"{name}.safetensors", backbone)
 
 
 def test_another_backbone_is_refused(saved, backbone):
     other = copy.copy(backbone)
     other.name, other.model = "other-bert", type(backbone.model)(backbone.model.config)
-    with pytest.raises(ValueError, match="mine.safetensors was trained for mini-bert .* and other-bert has the weights .*: load it with its own backbone"):
+    with pytest.raises(
+        ValueError,
+        match="mine.safetensors was trained for mini-bert .* and other-bert has the weights .*: load it with its own backbone",
+    ):
         load(saved, other)
 
 
 def test_a_tuned_model_is_kept_beside_its_prompt(backbone, rows, tmp_path):
     prompt, _ = train(rows, LABELS, backbone, "all weights", max_length=48, steps=2)
-    with pytest.raises(ValueError, match="has not the weights of mini-bert, since all of them were tuned: keep it with prompt.model.save_pretrained"):
+    with pytest.raises(
+        ValueError,
+        match="has not the weights of mini-bert, since all of them were tuned: keep it with prompt.model.save_pretrained",
+    ):
         save(tmp_path / "p", prompt, backbone)
     prompt.model.save_pretrained(tmp_path / "model")
     backbone.tokenizer.save_pretrained(tmp_path / "model")
     home = hub.load("masked_lm", name=str(tmp_path / "model"), verbose=False)
     save(tmp_path / "p", prompt, home)
-    assert torch.equal(score_rows(rows, prompt.scores), score_rows(rows, load(tmp_path / "p", home).scores))
+    assert torch.equal(
+        score_rows(rows, prompt.scores),
+        score_rows(rows, load(tmp_path / "p", home).scores),
+    )
 
 
 def test_the_stream_keeps_its_order_and_is_read_as_far_as_needed(trained, rows):
@@ -206,7 +374,9 @@ def test_the_stream_keeps_its_order_and_is_read_as_far_as_needed(trained, rows):
     assert len(taken) == 128  # batches of 2, sixteen at a time
     alone = score_rows([{"text": text} for text in texts], trained.scores).softmax(-1)
     for (label, probability), expected in zip(first, [*alone, *alone], strict=False):
-        assert label == LABELS[expected.argmax()] or abs(expected[0] - expected[1]) < 1e-3
+        assert (
+            label == LABELS[expected.argmax()] or abs(expected[0] - expected[1]) < 1e-3
+        )
         assert probability == pytest.approx(expected.max().item(), abs=1e-3)
     assert list(predict(trained, [])) == []
 
@@ -222,17 +392,29 @@ def test_a_stream_does_not_grow(trained):
 
 @pytest.mark.parametrize("bad", [{"t": ""}, {"t": " \n"}, {"t": None}, {}, {"t": 3.5}])
 def test_a_row_without_text_is_named(bad, trained):
-    with pytest.raises(ValueError, match="Row 3 of the stream has no text in the column 't': name another column with text=, or leave the row out"):
+    with pytest.raises(
+        ValueError,
+        match="Row 3 of the stream has no text in the column 't': name another column with text=, or leave the row out",
+    ):
         list(predict(trained, [{"t": "a"}, {"t": "b"}, bad], text="t"))
 
 
 def test_from_a_csv_to_an_answer(backbone, rows, tmp_path):
     path = tmp_path / "yours.csv"
-    lines = "".join(f"{json.dumps(row['text']).replace(chr(92) + chr(34), chr(34) * 2)},{LABELS[row['label']]}\n" for row in rows)
+    lines = "".join(
+        f"{json.dumps(row['text']).replace(chr(92) + chr(34), chr(34) * 2)},{LABELS[row['label']]}\n"
+        for row in rows
+    )
     path.write_text("comment,verdict\n" + lines, encoding="utf-8")
     read, labels = read_csv(path, text="comment", label="verdict")
     assert labels == LABELS and choose(read, labels).method == "soft prompt"
-    prompt, report = train(read, labels, backbone, choose(read, labels).method, max_length=48, steps=2)
+    prompt, report = train(
+        read, labels, backbone, choose(read, labels).method, max_length=48, steps=2
+    )
     save(tmp_path / "p", prompt, backbone)
     answers = list(predict(load(tmp_path / "p", backbone), read))
-    assert {label for label, _ in answers} == set(LABELS) and report["rows"] == [48, 16, 16]
+    assert {label for label, _ in answers} == set(LABELS) and report["rows"] == [
+        48,
+        16,
+        16,
+    ]

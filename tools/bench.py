@@ -18,11 +18,20 @@ import numpy as np
 import scipy.stats
 import torch
 import transformers
-from peft import PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
+from peft import (
+    PrefixTuningConfig,
+    PromptEncoderConfig,
+    PromptTuningConfig,
+    get_peft_model,
+)
 from torch.nn.functional import cross_entropy
 
 from prompttune_utils import hub
-from prompttune_utils.methods.deep_prompts import DeepPrompts, InputPrompts, PrefixEncoder
+from prompttune_utils.methods.deep_prompts import (
+    DeepPrompts,
+    InputPrompts,
+    PrefixEncoder,
+)
 from prompttune_utils.methods.fine_tuning import HeadClassifier, text_vector
 from prompttune_utils.methods.in_context import CachedInContext, InContext
 from prompttune_utils.methods.p_tuning import FreePrompt, PromptEncoder
@@ -31,7 +40,13 @@ from prompttune_utils.scoring import label_scores
 from prompttune_utils.training import trainable
 
 ROWS, LENGTH, PROMPT, LABELS, HIDDEN, SHOWN = 8, 64, 20, 2, 512, 16
-BASE = {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "intermediate_size": 3072, "max_position_embeddings": 512}
+BASE = {
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "max_position_embeddings": 512,
+}
 PEFT = {"task_type": "SEQ_CLS", "num_virtual_tokens": PROMPT}
 
 
@@ -42,19 +57,30 @@ def backbones(role: str) -> dict[str, hub.Backbone]:
     config.update(BASE | ({"vocab_size": 30522} if role == "masked_lm" else {}))
     torch.manual_seed(0)
     model = type(mini.model)._from_config(config, attn_implementation="eager").eval()
-    return {mini.name: mini, "base size": hub.Backbone("base size", model, mini.tokenizer, 1e-3, mini.place, "cpu")}
+    return {
+        mini.name: mini,
+        "base size": hub.Backbone(
+            "base size", model, mini.tokenizer, 1e-3, mini.place, "cpu"
+        ),
+    }
 
 
 def batch(vocabulary: int) -> dict[str, torch.Tensor]:
     """input_ids and attention_mask (ROWS, LENGTH) of full rows, and labels (ROWS,)."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(10, vocabulary, (ROWS, LENGTH), generator=generator)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": torch.arange(ROWS) % LABELS}
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "labels": torch.arange(ROWS) % LABELS,
+    }
 
 
 def step(model: torch.nn.Module, loss):
     """A training step of what requires a gradient: forward, backward, AdamW."""
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    optimizer = torch.optim.AdamW(
+        [p for p in model.parameters() if p.requires_grad], lr=1e-4
+    )
 
     def run():
         loss().backward()
@@ -64,7 +90,9 @@ def step(model: torch.nn.Module, loss):
     return run
 
 
-def ours(backbone: hub.Backbone, around, prompt: torch.nn.Module, inputs: dict) -> tuple:
+def ours(
+    backbone: hub.Backbone, around, prompt: torch.nn.Module, inputs: dict
+) -> tuple:
     """The step of a classifier whose encoder stands in `around` (InputPrompts or DeepPrompts), and its number of tuned parameters."""
     model = HeadClassifier(backbone, LABELS)
     model.encoder = around(model.encoder, prompt)
@@ -72,39 +100,65 @@ def ours(backbone: hub.Backbone, around, prompt: torch.nn.Module, inputs: dict) 
 
     def loss():
         states = model.encoder(**read).last_hidden_state
-        return cross_entropy(model.head(text_vector(states, read["attention_mask"], "cls")), inputs["labels"])
+        return cross_entropy(
+            model.head(text_vector(states, read["attention_mask"], "cls")),
+            inputs["labels"],
+        )
 
     return step(model.train(), loss), trainable(model)
 
 
 def theirs(backbone: hub.Backbone, config, inputs: dict) -> tuple:
     """The step of PEFT's classifier over the same weights, and its number of tuned parameters."""
-    bert = transformers.BertForSequenceClassification._from_config(copy.deepcopy(backbone.model.config), attn_implementation="eager")
-    bert.bert.load_state_dict(backbone.model.base_model.state_dict(), strict=False)  # it has a pooler beside
+    bert = transformers.BertForSequenceClassification._from_config(
+        copy.deepcopy(backbone.model.config), attn_implementation="eager"
+    )
+    bert.bert.load_state_dict(
+        backbone.model.base_model.state_dict(), strict=False
+    )  # it has a pooler beside
     model = get_peft_model(bert, config)
-    if {m.config._attn_implementation for m in (bert.bert, backbone.model)} != {"eager"}:
-        raise SystemExit("The two sides compute attention in different ways: load both as eager.")
+    if {m.config._attn_implementation for m in (bert.bert, backbone.model)} != {
+        "eager"
+    }:
+        raise SystemExit(
+            "The two sides compute attention in different ways: load both as eager."
+        )
     return step(model.train(), lambda: model(**inputs).loss), trainable(model)
 
 
 def floors(backbone: hub.Backbone, inputs: dict) -> tuple:
     """The frozen encoder alone, forward and backward: to vectors before the text, and to a ready cache of keys and values in every layer."""
-    encoder, config = copy.deepcopy(backbone.model.base_model).requires_grad_(False).train(), backbone.model.config
+    encoder, config = (
+        copy.deepcopy(backbone.model.base_model).requires_grad_(False).train(),
+        backbone.model.config,
+    )
     words = encoder.get_input_embeddings()(inputs["input_ids"])
     before = torch.randn(ROWS, PROMPT, config.hidden_size, requires_grad=True)
     mask = torch.ones(ROWS, PROMPT + LENGTH, dtype=torch.long)
-    shape = ROWS, config.num_attention_heads, PROMPT, config.hidden_size // config.num_attention_heads
-    pairs = [(torch.randn(shape, requires_grad=True), torch.randn(shape, requires_grad=True)) for _ in range(config.num_hidden_layers)]
+    shape = (
+        ROWS,
+        config.num_attention_heads,
+        PROMPT,
+        config.hidden_size // config.num_attention_heads,
+    )
+    pairs = [
+        (torch.randn(shape, requires_grad=True), torch.randn(shape, requires_grad=True))
+        for _ in range(config.num_hidden_layers)
+    ]
 
     def at_input():
-        encoder(inputs_embeds=torch.cat([before, words], 1), attention_mask=mask).last_hidden_state[:, PROMPT].sum().backward()
+        encoder(
+            inputs_embeds=torch.cat([before, words], 1), attention_mask=mask
+        ).last_hidden_state[:, PROMPT].sum().backward()
         before.grad = None
 
     def in_layers():
         cache = transformers.DynamicCache()
         for layer, pair in enumerate(pairs):
             cache.update(*pair, layer)
-        encoder(input_ids=inputs["input_ids"], attention_mask=mask, past_key_values=cache).last_hidden_state[:, 0].sum().backward()
+        encoder(
+            input_ids=inputs["input_ids"], attention_mask=mask, past_key_values=cache
+        ).last_hidden_state[:, 0].sum().backward()
         for tensor in sum(pairs, ()):
             tensor.grad = None
 
@@ -117,29 +171,56 @@ def training(backbone: hub.Backbone) -> list[tuple[dict, list[tuple]]]:
     width, layers = config.hidden_size, config.num_hidden_layers
     at_input, in_layers = floors(backbone, inputs)
     methods = {
-        "prompt tuning": (InputPrompts, FreePrompt(torch.randn(PROMPT, width)), PromptTuningConfig(**PEFT), at_input),
+        "prompt tuning": (
+            InputPrompts,
+            FreePrompt(torch.randn(PROMPT, width)),
+            PromptTuningConfig(**PEFT),
+            at_input,
+        ),
         "P-tuning": (
             InputPrompts,
             PromptEncoder(PROMPT, width),
-            PromptEncoderConfig(**PEFT, encoder_reparameterization_type="LSTM", encoder_num_layers=2, encoder_dropout=0.0, encoder_hidden_size=width // 2),
+            PromptEncoderConfig(
+                **PEFT,
+                encoder_reparameterization_type="LSTM",
+                encoder_num_layers=2,
+                encoder_dropout=0.0,
+                encoder_hidden_size=width // 2,
+            ),
             at_input,
         ),
-        "P-tuning v2": (DeepPrompts, PrefixEncoder(PROMPT, layers, width), PrefixTuningConfig(**PEFT), in_layers),
+        "P-tuning v2": (
+            DeepPrompts,
+            PrefixEncoder(PROMPT, layers, width),
+            PrefixTuningConfig(**PEFT),
+            in_layers,
+        ),
         "prefix-tuning": (
             DeepPrompts,
             PrefixEncoder(PROMPT, layers, width, HIDDEN),
-            PrefixTuningConfig(**PEFT, prefix_projection=True, encoder_hidden_size=HIDDEN),
+            PrefixTuningConfig(
+                **PEFT, prefix_projection=True, encoder_hidden_size=HIDDEN
+            ),
             in_layers,
         ),
     }
     groups = []
     for name, (around, prompt, asked, floor) in methods.items():
-        (own, tuned), (other, also) = ours(backbone, around, prompt, inputs), theirs(backbone, asked, inputs)
+        (own, tuned), (other, also) = (
+            ours(backbone, around, prompt, inputs),
+            theirs(backbone, asked, inputs),
+        )
         if tuned != also:
-            raise SystemExit(f"{name}: ours tunes {tuned} parameters and PEFT's {also}: give both the same.")
-        sides = {name: own, "PEFT": other, "floor": floor} | ({"input floor": at_input} if name == "P-tuning v2" else {})
+            raise SystemExit(
+                f"{name}: ours tunes {tuned} parameters and PEFT's {also}: give both the same."
+            )
+        sides = {name: own, "PEFT": other, "floor": floor} | (
+            {"input floor": at_input} if name == "P-tuning v2" else {}
+        )
         goals = {"PEFT": 1.0, "floor": 1.05, "input floor": None}
-        groups.append((sides, [(name, side, goals[side]) for side in sides if side != name]))
+        groups.append(
+            (sides, [(name, side, goals[side]) for side in sides if side != name])
+        )
     return groups
 
 
@@ -150,17 +231,28 @@ def scoring(backbone: hub.Backbone) -> tuple[dict, list[tuple]]:
     position = torch.full((ROWS,), LENGTH - 3)
     sides = {
         "label words": lambda: label_scores(model, inputs, [[20], [30]], position),
-        "all logits": lambda: model(**inputs).logits[torch.arange(ROWS), position][:, [20, 30]],
+        "all logits": lambda: model(**inputs).logits[torch.arange(ROWS), position][
+            :, [20, 30]
+        ],
     }
     return sides, [("label words", "all logits", 1.0)]
 
 
 def demonstrations(backbone: hub.Backbone) -> tuple[dict, list[tuple]]:
     """In-context scores with the demonstrations' keys and values kept, against reading them again with every query."""
-    shown = [("the room was clean and the staff were kind", "good"), ("we waited for an hour and the soup was cold", "bad")] * (SHOWN // 2)
+    shown = [
+        ("the room was clean and the staff were kind", "good"),
+        ("we waited for an hour and the soup was cold", "bad"),
+    ] * (SHOWN // 2)
     rows = [{"text": "a quiet place with good food, but far too dear"}] * ROWS
-    cached, plain = (kind(backbone, "{text} -> {label}\n", ["good", "bad"], shown) for kind in (CachedInContext, InContext))
-    return {"demonstration cache": lambda: cached.scores(rows), "no cache": lambda: plain.scores(rows)}, [("demonstration cache", "no cache", 1.0)]
+    cached, plain = (
+        kind(backbone, "{text} -> {label}\n", ["good", "bad"], shown)
+        for kind in (CachedInContext, InContext)
+    )
+    return {
+        "demonstration cache": lambda: cached.scores(rows),
+        "no cache": lambda: plain.scores(rows),
+    }, [("demonstration cache", "no cache", 1.0)]
 
 
 def measure(sides: dict, repetitions: int) -> dict[str, np.ndarray]:
@@ -174,10 +266,14 @@ def measure(sides: dict, repetitions: int) -> dict[str, np.ndarray]:
     return {name: np.array(values[1:]) for name, values in times.items()}
 
 
-def compare(times: dict[str, np.ndarray], own: str, against: str, goal: float | None) -> dict:
+def compare(
+    times: dict[str, np.ndarray], own: str, against: str, goal: float | None
+) -> dict:
     """The median of the ratios within repetitions, with its 95 % bootstrap interval."""
     ratios = times[own] / times[against]
-    low, high = scipy.stats.bootstrap((ratios,), np.median, method="percentile", rng=0).confidence_interval
+    low, high = scipy.stats.bootstrap(
+        (ratios,), np.median, method="percentile", rng=0
+    ).confidence_interval
     seconds = {name: round(float(np.median(times[name])), 5) for name in (own, against)}
     return {"what": own, "against": against, "ratio": round(float(np.median(ratios)), 4), "low": round(low, 4), "high": round(high, 4), "goal": goal} | {
         "seconds": seconds[own], "seconds_against": seconds[against], "pairs": len(ratios)}  # fmt: skip
@@ -186,28 +282,50 @@ def compare(times: dict[str, np.ndarray], own: str, against: str, goal: float | 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=40, help="repetitions on the mini")
-    parser.add_argument("--base-pairs", type=int, default=6, help="repetitions on the model of BERT-base's size")
+    parser.add_argument(
+        "--base-pairs",
+        type=int,
+        default=6,
+        help="repetitions on the model of BERT-base's size",
+    )
     parser.add_argument("--output", type=Path, default=FOLDER / "speed.json")
     given = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     rows = []
-    print(f"{'model':12}{'what':21}{'against':17}{'ratio':>7}  {'95 % interval':17}{'goal':>5}{'seconds':>10}{'against':>10}")
+    print(
+        f"{'model':12}{'what':21}{'against':17}{'ratio':>7}  {'95 % interval':17}{'goal':>5}{'seconds':>10}{'against':>10}"
+    )
     for role, inference in (("masked_lm", scoring), ("causal_lm", demonstrations)):
         for name, backbone in backbones(role).items():
             repetitions = given.pairs if name != "base size" else given.base_pairs
             with torch.inference_mode():
-                results = [(measure((group := inference(backbone))[0], repetitions), group[1])]
+                results = [
+                    (measure((group := inference(backbone))[0], repetitions), group[1])
+                ]
             if role == "masked_lm":
-                results = [(measure(sides, repetitions), pairs) for sides, pairs in training(backbone)] + results
+                results = [
+                    (measure(sides, repetitions), pairs)
+                    for sides, pairs in training(backbone)
+                ] + results
             for times, pairs in results:
                 for pair in pairs:
                     rows.append({"model": name} | compare(times, *pair))
                     r = rows[-1]
                     print(f"{name:12}{r['what']:21}{r['against']:17}{r['ratio']:7.3f}  {r['low']:6.3f} to {r['high']:6.3f} {r['goal'] or '-':>7}"
                           f"{r['seconds']:10.4f}{r['seconds_against']:10.4f}", flush=True)  # fmt: skip
-    settings = {"rows": ROWS, "tokens": LENGTH, "prompt": PROMPT, "labels": LABELS, "hidden": HIDDEN, "demonstrations": SHOWN, "base": BASE}
-    versions = {p: version(p) for p in ("torch", "transformers", "peft")} | {"python": platform.python_version()}
+    settings = {
+        "rows": ROWS,
+        "tokens": LENGTH,
+        "prompt": PROMPT,
+        "labels": LABELS,
+        "hidden": HIDDEN,
+        "demonstrations": SHOWN,
+        "base": BASE,
+    }
+    versions = {p: version(p) for p in ("torch", "transformers", "peft")} | {
+        "python": platform.python_version()
+    }
     kept = {"settings": settings, "versions": versions, "ratios": rows}
     given.output.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 

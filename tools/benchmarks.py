@@ -16,19 +16,50 @@ from prompttune_utils import hub
 from prompttune_utils.arithmetic import problems
 from prompttune_utils.data import Task, _rows, load_task, majority
 from prompttune_utils.evaluation import show
-from prompttune_utils.methods.chain_of_thought import DIRECT, TRIGGER, ask, extract, think, worked, write
+from prompttune_utils.methods.chain_of_thought import (
+    DIRECT,
+    TRIGGER,
+    ask,
+    extract,
+    think,
+    worked,
+    write,
+)
 from prompttune_utils.methods.comparison import METHODS, STEPS, WORDINGS, own, run
 from prompttune_utils.methods.deep_prompts import PrefixTuned
-from prompttune_utils.methods.prompt_tuning import PromptTuned, TextToText, bleu, respaced, starting_vectors
+from prompttune_utils.methods.prompt_tuning import (
+    PromptTuned,
+    TextToText,
+    bleu,
+    respaced,
+    starting_vectors,
+)
 from prompttune_utils.methods.prompt_tuning import write as describe
 from prompttune_utils.results import Recorded
 from prompttune_utils.training import fit
 
 SEEDS, TESTED, SHOTS = range(5), 500, 16
-LIKE = {"sst2": "reviews-en", "chnsenticorp": "reviews-zh", "eprstmt": "reviews-zh", "ag_news": "news-en", "rte": "reviews-en"}  # whose rates are taken
+LIKE = {
+    "sst2": "reviews-en",
+    "chnsenticorp": "reviews-zh",
+    "eprstmt": "reviews-zh",
+    "ag_news": "news-en",
+    "rte": "reviews-en",
+}  # whose rates are taken
 TASKS = {name: WORDINGS[like] for name, like in LIKE.items()}
-TASKS["rte"] = (["yes", "no"], ["{text} ? {mask}, {text_b}", "{text} {sep} {mask}, {text_b}", "{text_b} ? {mask}, {text}"])
-WAYS = {"all weights": 1e-3, "prompt of 20": 0.3, "prefix of 16": 0.1}  # the rates that chapters 9 and 11 chose on dev rows
+TASKS["rte"] = (
+    ["yes", "no"],
+    [
+        "{text} ? {mask}, {text_b}",
+        "{text} {sep} {mask}, {text_b}",
+        "{text_b} ? {mask}, {text}",
+    ],
+)
+WAYS = {
+    "all weights": 1e-3,
+    "prompt of 20": 0.3,
+    "prefix of 16": 0.1,
+}  # the rates that chapters 9 and 11 chose on dev rows
 ASKED = 200  # problems, and meaning representations
 
 
@@ -43,7 +74,10 @@ def loaded(name: str) -> Task:
 
 def backbones(language: str) -> dict:
     """Frozen backbones by role."""
-    homes = {role: hub.load(role, language, verbose=False) for role in ("masked_lm", "causal_lm", "seq2seq_lm")}
+    homes = {
+        role: hub.load(role, language, verbose=False)
+        for role in ("masked_lm", "causal_lm", "seq2seq_lm")
+    }
     for home in homes.values():
         home.model.requires_grad_(False)
     return homes
@@ -51,7 +85,12 @@ def backbones(language: str) -> dict:
 
 def chosen(name: str, method: str, chapter: Recorded) -> float:
     """The learning rate that chapter 13 chose for this method, on dev rows of the course's own data."""
-    tried = {rate: chapter.find({"run": "tried", "settings": [LIKE[name], method, rate], "seed": 5}) for rate in METHODS[method].rates}
+    tried = {
+        rate: chapter.find(
+            {"run": "tried", "settings": [LIKE[name], method, rate], "seed": 5}
+        )
+        for rate in METHODS[method].rates
+    }
     return max(tried, key=lambda rate: tried[rate]["value"]) if tried else 0
 
 
@@ -62,12 +101,23 @@ def classify(name: str, homes: dict, results: Recorded) -> None:
     def benchmark(name, method, rate, steps, seed):
         return run(homes, task, TASKS[name], method, SHOTS, rate, seed, steps)
 
-    results.get({"majority": name}, lambda: {"majority": majority(task.gold), "test rows": len(task.test)})
+    results.get(
+        {"majority": name},
+        lambda: {"majority": majority(task.gold), "test rows": len(task.test)},
+    )
     for method in METHODS:
-        values = results.per_seed(benchmark, name, method, chosen(name, method, chapter), STEPS, seeds=SEEDS)
-        print(f"{name}, {method}: {show([value['accuracy'] for value in values])}", flush=True)
+        values = results.per_seed(
+            benchmark, name, method, chosen(name, method, chapter), STEPS, seeds=SEEDS
+        )
+        print(
+            f"{name}, {method}: {show([value['accuracy'] for value in values])}",
+            flush=True,
+        )
     before = results.per_seed(benchmark, name, "soft prompt", 0, 0, seeds=SEEDS)
-    print(f"{name}, soft prompt, untrained: {show([value['accuracy'] for value in before])}", flush=True)
+    print(
+        f"{name}, soft prompt, untrained: {show([value['accuracy'] for value in before])}",
+        flush=True,
+    )
 
 
 def split(dataset: str, name: str) -> list[dict]:
@@ -77,32 +127,68 @@ def split(dataset: str, name: str) -> list[dict]:
 
 def e2e(home, results: Recorded) -> None:
     """BLEU on E2E of the encoder-decoder after 150 steps of 16 rows."""
-    train = [{"text": row["text"], "target": said} for row in by_meaning(split("tuetschek/e2e_nlg", "train")) for said in row["references"]]
-    test = random.Random(0).sample(by_meaning(split("tuetschek/e2e_nlg", "test")), ASKED)
+    train = [
+        {"text": row["text"], "target": said}
+        for row in by_meaning(split("tuetschek/e2e_nlg", "train"))
+        for said in row["references"]
+    ]
+    test = random.Random(0).sample(
+        by_meaning(split("tuetschek/e2e_nlg", "test")), ASKED
+    )
     references = [row["references"] for row in test]
 
     def described(way, rate, seed):
         torch.manual_seed(seed)
         model = {
             "all weights": lambda: TextToText(own(home)),
-            "prompt of 20": lambda: PromptTuned(home, starting_vectors(home, 20, "vocabulary", seed)),
+            "prompt of 20": lambda: PromptTuned(
+                home, starting_vectors(home, 20, "vocabulary", seed)
+            ),
             "prefix of 16": lambda: PrefixTuned(home, 16),
         }[way]()
-        fit(model if way != "all weights" else model.model, train, model.loss, learning_rate=rate, steps=150, batch_size=16, seed=seed, weight_decay=0.0)
+        fit(
+            model if way != "all weights" else model.model,
+            train,
+            model.loss,
+            learning_rate=rate,
+            steps=150,
+            batch_size=16,
+            seed=seed,
+            weight_decay=0.0,
+        )
         return bleu(home.tokenizer, describe(model, test, tokens=60), references)
 
-    results.get({"copied": "e2e"}, lambda: bleu(home.tokenizer, [respaced(home.tokenizer, row["text"]) for row in test], references))
+    results.get(
+        {"copied": "e2e"},
+        lambda: bleu(
+            home.tokenizer,
+            [respaced(home.tokenizer, row["text"]) for row in test],
+            references,
+        ),
+    )
     for way, rate in WAYS.items():
-        print(f"E2E, {way}: BLEU {show(results.per_seed(described, way, rate, seeds=SEEDS))}", flush=True)
+        print(
+            f"E2E, {way}: BLEU {show(results.per_seed(described, way, rate, seeds=SEEDS))}",
+            flush=True,
+        )
 
 
 def word_problems(name: str) -> list[tuple[str, float]]:
     """(question, answer) of 200 test problems."""
     if name == "gsm8k":
-        rows = [(row["question"], row["answer"].rpartition("####")[2]) for row in split("openai/gsm8k", "test")]
+        rows = [
+            (row["question"], row["answer"].rpartition("####")[2])
+            for row in split("openai/gsm8k", "test")
+        ]
     else:
-        rows = [(row["question"], row["final_ans"]) for row in split("ChilleD/MultiArith", "test")]
-    return [(question, float(str(answer).replace(",", ""))) for question, answer in random.Random(0).sample(rows, ASKED)]
+        rows = [
+            (row["question"], row["final_ans"])
+            for row in split("ChilleD/MultiArith", "test")
+        ]
+    return [
+        (question, float(str(answer).replace(",", "")))
+        for question, answer in random.Random(0).sample(rows, ASKED)
+    ]
 
 
 def arithmetic(name: str, home, results: Recorded) -> None:
@@ -115,18 +201,43 @@ def arithmetic(name: str, home, results: Recorded) -> None:
         if way == "zero-shot, steps":
             said = [answer for _, answer in think(home, asked)]
         else:
-            shots = problems(4, "en", 2, seed=seed, test=False) if "few-shot" in way else []
+            shots = (
+                problems(4, "en", 2, seed=seed, test=False) if "few-shot" in way else []
+            )
             before = "".join(worked(shot, steps="steps" in way) for shot in shots)
             end = "" if "steps" in way else DIRECT["en"]
-            said = write(home, [before + ask(problem, end) for problem in asked], 90 if "steps" in way else 8)
-        answers = [extract(text, TRIGGER["en"] if way == "few-shot, steps" else "") for text in said]
-        return sum(answer is not None and float(answer) == gold for answer, (_, gold) in zip(answers, rows, strict=True)) / len(rows)
+            said = write(
+                home,
+                [before + ask(problem, end) for problem in asked],
+                90 if "steps" in way else 8,
+            )
+        answers = [
+            extract(text, TRIGGER["en"] if way == "few-shot, steps" else "")
+            for text in said
+        ]
+        return sum(
+            answer is not None and float(answer) == gold
+            for answer, (_, gold) in zip(answers, rows, strict=True)
+        ) / len(rows)
 
     golds = [gold for _, gold in rows]
-    results.get({"majority": name}, lambda: {"majority": majority(golds), "test rows": len(rows)})
-    for way in ("zero-shot, direct", "zero-shot, steps", "few-shot, direct", "few-shot, steps"):
-        values = results.per_seed(solved, name, way, seeds=SEEDS if "few" in way else [0])
-        print(f"{name}, {way}: {show(values) if len(values) > 1 else values[0]}", flush=True)
+    results.get(
+        {"majority": name},
+        lambda: {"majority": majority(golds), "test rows": len(rows)},
+    )
+    for way in (
+        "zero-shot, direct",
+        "zero-shot, steps",
+        "few-shot, direct",
+        "few-shot, steps",
+    ):
+        values = results.per_seed(
+            solved, name, way, seeds=SEEDS if "few" in way else [0]
+        )
+        print(
+            f"{name}, {way}: {show(values) if len(values) > 1 else values[0]}",
+            flush=True,
+        )
 
 
 def main() -> None:
@@ -134,11 +245,26 @@ def main() -> None:
     logging.set_verbosity_error()
     torch.set_num_threads(1)
     homes = {language: backbones(language) for language in ("en", "zh")}
-    weights = {home.name: hub.weights_hash(home.model) for by_role in homes.values() for home in by_role.values()}
+    weights = {
+        home.name: hub.weights_hash(home.model)
+        for by_role in homes.values()
+        for home in by_role.values()
+    }
     results = Recorded("benchmarks", "+".join(weights.values()))
     work = [(e2e, homes["en"]["seq2seq_lm"], results)]
-    work += [(arithmetic, name, homes["en"]["causal_lm"], results) for name in ("multiarith", "gsm8k")]
-    work += [(classify, name, homes["zh" if name in ("chnsenticorp", "eprstmt") else "en"], results) for name in TASKS]
+    work += [
+        (arithmetic, name, homes["en"]["causal_lm"], results)
+        for name in ("multiarith", "gsm8k")
+    ]
+    work += [
+        (
+            classify,
+            name,
+            homes["zh" if name in ("chnsenticorp", "eprstmt") else "en"],
+            results,
+        )
+        for name in TASKS
+    ]
     missing = []
     for task, *given in work:
         try:
@@ -147,7 +273,9 @@ def main() -> None:
             missing.append(str(error))
             print(error, flush=True)
     if missing:
-        raise SystemExit(f"{len(missing)} data sets are missing, the rest is recorded: set PROMPTTUNE_MIRROR to a folder that holds them.")
+        raise SystemExit(
+            f"{len(missing)} data sets are missing, the rest is recorded: set PROMPTTUNE_MIRROR to a folder that holds them."
+        )
 
 
 if __name__ == "__main__":

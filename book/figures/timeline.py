@@ -38,8 +38,18 @@ WORKS = [
     (2022, "zero-shot chain-of-thought", "discrete", "none"),
 ]
 # Okabe and Ito (2008); shape and place tell the kinds apart as well
-PROMPTS = {"no prompt": ("#000000", "o"), "discrete": ("#0072B2", "s"), "hybrid": ("#CC79A7", "D"), "continuous": ("#D55E00", "^")}
-WEIGHTS = {"all": "full", "some": "left", "prompt only": "none", "none": "none"}  # "none" also gets a cross
+PROMPTS = {
+    "no prompt": ("#000000", "o"),
+    "discrete": ("#0072B2", "s"),
+    "hybrid": ("#CC79A7", "D"),
+    "continuous": ("#D55E00", "^"),
+}
+WEIGHTS = {
+    "all": "full",
+    "some": "left",
+    "prompt only": "none",
+    "none": "none",
+}  # "none" also gets a cross
 
 
 def mark(prompt: str, weights: str, **options) -> Line2D:
@@ -47,13 +57,25 @@ def mark(prompt: str, weights: str, **options) -> Line2D:
     colour, shape = PROMPTS[prompt]
     if weights == "none":
         shape = "x"
-    look = {"fillstyle": WEIGHTS[weights], "markerfacecoloralt": "white", "markersize": 7, "markeredgewidth": 1.6}
+    look = {
+        "fillstyle": WEIGHTS[weights],
+        "markerfacecoloralt": "white",
+        "markersize": 7,
+        "markeredgewidth": 1.6,
+    }
     return Line2D([], [], color=colour, marker=shape, linestyle="", **look, **options)
 
 
 def draw(path: Path) -> None:
     """Writes the figure as SVG: text as outlines, no date and no random ids, so that the same code writes the same file."""
-    with plt.rc_context({"svg.fonttype": "path", "svg.hashsalt": "timeline", "font.family": "DejaVu Sans", "font.size": 10}):
+    with plt.rc_context(
+        {
+            "svg.fonttype": "path",
+            "svg.hashsalt": "timeline",
+            "font.family": "DejaVu Sans",
+            "font.size": 10,
+        }
+    ):
         height = 0.27 * len(WORKS) + 1
         figure = plt.figure(figsize=(4.6, height), facecolor="white")
         ax = figure.add_axes((0, 0, 1, 1), xlim=(0, 4.6), ylim=(-height + 0.9, 0.9))
@@ -65,15 +87,32 @@ def draw(path: Path) -> None:
             y = -0.27 * row - 0.2
             if row == 0 or WORKS[row - 1][0] != year:
                 ax.text(0.1, y, str(year), va="center", fontweight="bold")
-                ax.plot([0.1, 4.5], [y + 0.135, y + 0.135], color="#bbbbbb", linewidth=0.6)
+                ax.plot(
+                    [0.1, 4.5], [y + 0.135, y + 0.135], color="#bbbbbb", linewidth=0.6
+                )
             dot = mark(prompt, weights)
             dot.set_data([lanes[prompt]], [y])
             ax.add_line(dot)
             ax.text(1.9, y, name, va="center")
-        legend = {"loc": "upper left", "ncol": 4, "frameon": False, "fontsize": 8.5, "handletextpad": 0, "columnspacing": 0.9, "borderaxespad": 0}
+        legend = {
+            "loc": "upper left",
+            "ncol": 4,
+            "frameon": False,
+            "fontsize": 8.5,
+            "handletextpad": 0,
+            "columnspacing": 0.9,
+            "borderaxespad": 0,
+        }
         kinds = [mark(prompt, "all", label=prompt) for prompt in PROMPTS]
-        moves = [mark("no prompt", weights, label=label) for weights, label in zip(WEIGHTS, ("all weights", "some", "prompt only", "nothing moves"))]
-        ax.add_artist(ax.legend(handles=kinds, bbox_to_anchor=(0.02, 1 - 0.08 / height), **legend))
+        moves = [
+            mark("no prompt", weights, label=label)
+            for weights, label in zip(
+                WEIGHTS, ("all weights", "some", "prompt only", "nothing moves")
+            )
+        ]
+        ax.add_artist(
+            ax.legend(handles=kinds, bbox_to_anchor=(0.02, 1 - 0.08 / height), **legend)
+        )
         ax.legend(handles=moves, bbox_to_anchor=(0.02, 1 - 0.42 / height), **legend)
         figure.savefig(path, metadata={"Date": None})
         plt.close(figure)

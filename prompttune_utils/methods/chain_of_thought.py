@@ -17,8 +17,14 @@ from .in_context import generate
 DIRECT = {"en": " The answer is", "zh": "答案是"}
 THINK = {"en": " Let's think step by step.", "zh": "让我们一步一步来思考。"}
 THEREFORE = {"en": " Therefore, the answer is", "zh": "所以答案是"}
-CONCLUSION = {"en": r"\s*(?:therefore|the answer)", "zh": r"\s*(?:所以)?答案"}  # patterns: here the thoughts end
-TRIGGER = {"en": r"answer (?:\( ?arabic numerals ?\) )?is", "zh": "答案是"}  # patterns: behind it stands the answer
+CONCLUSION = {
+    "en": r"\s*(?:therefore|the answer)",
+    "zh": r"\s*(?:所以)?答案",
+}  # patterns: here the thoughts end
+TRIGGER = {
+    "en": r"answer (?:\( ?arabic numerals ?\) )?is",
+    "zh": "答案是",
+}  # patterns: behind it stands the answer
 
 
 def ask(problem: Problem, end: str = "") -> str:
@@ -30,21 +36,40 @@ def ask(problem: Problem, end: str = "") -> str:
 def worked(problem: Problem, steps: bool) -> str:
     """A problem with its answer, as a demonstration; with the steps before it, or without."""
     english = problem.language == "en"
-    thoughts = (" " + " ".join(problem.steps) if english else "".join(problem.steps)) if steps else ""
-    return ask(problem, f"{thoughts}{DIRECT[problem.language]} {problem.answer}{'.' if english else '。'}\n")
+    thoughts = (
+        (" " + " ".join(problem.steps) if english else "".join(problem.steps))
+        if steps
+        else ""
+    )
+    return ask(
+        problem,
+        f"{thoughts}{DIRECT[problem.language]} {problem.answer}{'.' if english else '。'}\n",
+    )
 
 # %% ../../notebooks/06_chain_of_thought.ipynb #two-calls
-def write(backbone, prompts: list[str], tokens: int, temperature: float = 0.0) -> list[str]:
+def write(
+    backbone, prompts: list[str], tokens: int, temperature: float = 0.0
+) -> list[str]:
     """What the model writes after each prompt: `tokens` tokens at most, one line."""
-    return generate(backbone, backbone.tokenizer(prompts).input_ids, tokens, temperature=temperature)
+    return generate(
+        backbone, backbone.tokenizer(prompts).input_ids, tokens, temperature=temperature
+    )
 
 
-def think(backbone, problems: list[Problem], tokens: int = 90, phrase: dict[str, str] = THINK) -> list[tuple[str, str]]:
+def think(
+    backbone, problems: list[Problem], tokens: int = 90, phrase: dict[str, str] = THINK
+) -> list[tuple[str, str]]:
     """Zero-shot chain of thought, (thoughts, what follows the second trigger) of each problem; two calls."""
     prompts = [ask(p, phrase[p.language]) for p in problems]
-    thoughts = [re.split(CONCLUSION[p.language], w, flags=re.I)[0] for p, w in zip(problems, write(backbone, prompts, tokens), strict=True)]
+    thoughts = [
+        re.split(CONCLUSION[p.language], w, flags=re.I)[0]
+        for p, w in zip(problems, write(backbone, prompts, tokens), strict=True)
+    ]
     gaps = [" " if p.language == "en" else "" for p in problems]
-    prompts = [prompt + gap + z + THEREFORE[p.language] for p, prompt, gap, z in zip(problems, prompts, gaps, thoughts, strict=True)]
+    prompts = [
+        prompt + gap + z + THEREFORE[p.language]
+        for p, prompt, gap, z in zip(problems, prompts, gaps, thoughts, strict=True)
+    ]
     return list(zip(thoughts, write(backbone, prompts, 8), strict=True))
 
 # %% ../../notebooks/06_chain_of_thought.ipynb #extract
@@ -58,7 +83,10 @@ def extract(text: str, trigger: str = "") -> Decimal | None:
         text: what the model wrote. trigger: a pattern; the answer stands behind its last match ("": the text is the answer).
     """
     if trigger:
-        text, found = re.split(trigger, text, flags=re.I)[-1], re.search(trigger, text, flags=re.I)
+        text, found = (
+            re.split(trigger, text, flags=re.I)[-1],
+            re.search(trigger, text, flags=re.I),
+        )
         if not found:
             return None
     sentence = re.split(r"[.。](?!\d)|\n", text.replace("−", "-").strip(" \n:："))[0]
@@ -98,17 +126,28 @@ def check(chain: str, problem: Problem) -> dict:
             a, b = b, a  # 6 + 5 goes on from 5 as 5 + 6 does
         logical, value = logical and a == value, c
         done.append((sign, b))
-    outside = re.findall(r"\d+", EQUATION.sub("", chain.translate(str.maketrans("×÷−", "*/-"))))
+    outside = re.findall(
+        r"\d+", EQUATION.sub("", chain.translate(str.maketrans("×÷−", "*/-")))
+    )
     known = re.findall(r"\d+", problem.question) + [str(c) for *_, c in found]
     checked = {
         "logical": logical,
-        "complete": done == [("*" if kind == "each" else kind, n) for kind, n in problem.operations[1:]],
-        "feasible": all(v is not None and v >= 0 and v.denominator == 1 for v in values),
+        "complete": done
+        == [("*" if kind == "each" else kind, n) for kind, n in problem.operations[1:]],
+        "feasible": all(
+            v is not None and v >= 0 and v.denominator == 1 for v in values
+        ),
         "verifiable": set(outside) <= set(known),
         "true": all(v == c for v, (*_, c) in zip(values, found, strict=True)),
     }
-    lines = [(f"{a} {sign} {b} = {c}", v == c) for v, (a, sign, b, c) in zip(values, found, strict=True)]
-    return {name: bool(found) and holds for name, holds in checked.items()} | {"lines": lines, "result": value if found else None}
+    lines = [
+        (f"{a} {sign} {b} = {c}", v == c)
+        for v, (a, sign, b, c) in zip(values, found, strict=True)
+    ]
+    return {name: bool(found) and holds for name, holds in checked.items()} | {
+        "lines": lines,
+        "result": value if found else None,
+    }
 
 # %% ../../notebooks/06_chain_of_thought.ipynb #vote
 def vote(answers: list) -> object | None:

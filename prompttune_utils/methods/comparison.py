@@ -23,15 +23,30 @@ from transformers import AutoTokenizer
 from .. import hub
 from ..data import Task, few_shot, load_task
 from ..evaluation import accuracy, score_rows
-from .deep_prompts import DeepPrompts, PrefixEncoder, PrefixTuned
+from prompttune_utils.methods.deep_prompts import (
+    DeepPrompts,
+    PrefixEncoder,
+    PrefixTuned,
+)
 from .fine_tuning import HeadClassifier
 from .in_context import CachedInContext, calibrate
 from .p_tuning import PromptEncoder, PTuning
 from .paradigms import LstmClassifier, NaiveBayes, word_vectors
 from .pet import PetModel, distil, merge_logits, soft_labels
 from .ppt import pretrain, pseudo_labelled
-from .prompt_oriented import FreeVectors, SoftPrompt, SoftTemplate, prepare, search_words, word_ids
-from .prompt_tuning import PromptTuned, TextToText, starting_vectors
+from prompttune_utils.methods.prompt_oriented import (
+    FreeVectors,
+    SoftPrompt,
+    SoftTemplate,
+    prepare,
+    search_words,
+    word_ids,
+)
+from prompttune_utils.methods.prompt_tuning import (
+    PromptTuned,
+    TextToText,
+    starting_vectors,
+)
 from .prompting import PromptClassifier, Template, Verbalizer
 from ..training import fit
 
@@ -55,11 +70,16 @@ class Job:
 
     def template(self, pattern: str | None = None) -> Template:
         """A template of the masked language model, the first hand-made one by default; a soft one where it has soft slots."""
-        return (SoftTemplate if "{soft" in (pattern or "") else Template)(pattern or self.patterns[0], self.bert.tokenizer)
+        return (SoftTemplate if "{soft" in (pattern or "") else Template)(
+            pattern or self.patterns[0], self.bert.tokenizer
+        )
 
     def verbalizer(self) -> Verbalizer:
         """One word for each label, in the labels' order."""
-        return Verbalizer({str(number): word for number, word in enumerate(self.words)}, self.bert.tokenizer)
+        return Verbalizer(
+            {str(number): word for number, word in enumerate(self.words)},
+            self.bert.tokenizer,
+        )
 
 # %% ../../notebooks/13_comparison.ipynb #ready
 @dataclass
@@ -78,17 +98,38 @@ class Ready:
 # %% ../../notebooks/13_comparison.ipynb #ready-made
 def size_of(tensors: dict[str, torch.Tensor]) -> int:
     """Bytes of a safetensors file with these tensors."""
-    return len(save({name: tensor.detach().contiguous() for name, tensor in tensors.items()}))
+    return len(
+        save({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
+    )
 
 
-def ready(job: Job, model, module: nn.Module, kept: Callable | None = None, **how) -> Ready:
+def ready(
+    job: Job, model, module: nn.Module, kept: Callable | None = None, **how
+) -> Ready:
     """A model with `scores`, of which `module` trains, by `fit` with `how`; `kept` gives what is stored, all that trains by default."""
-    loss = getattr(model, "label_loss", model.loss)  # an encoder-decoder too: among the labels alone
+    loss = getattr(
+        model, "label_loss", model.loss
+    )  # an encoder-decoder too: among the labels alone
 
     def train(rate: float, steps: int) -> None:
-        fit(module, job.train, loss, learning_rate=rate, steps=steps, batch_size=8, seed=job.seed, **how)
+        fit(
+            module,
+            job.train,
+            loss,
+            learning_rate=rate,
+            steps=steps,
+            batch_size=8,
+            seed=job.seed,
+            **how,
+        )
 
-    kept = kept or (lambda: {name: weight for name, weight in module.named_parameters() if weight.requires_grad})
+    kept = kept or (
+        lambda: {
+            name: weight
+            for name, weight in module.named_parameters()
+            if weight.requires_grad
+        }
+    )
     return Ready(model.scores, lambda: size_of(kept()), module, loss, train)
 
 
@@ -103,12 +144,20 @@ def naive_bayes(job: Job) -> Ready:
     """Counted words (chapter 1)."""
     model = NaiveBayes(job.bert.tokenizer.tokenize)
     model.fit(job.train)
-    return Ready(model.scores, lambda: len(pickle.dumps(model.pipeline[-1].feature_log_prob_)) + len(" ".join(model.pipeline[0].vocabulary_).encode()))
+    return Ready(
+        model.scores,
+        lambda: (
+            len(pickle.dumps(model.pipeline[-1].feature_log_prob_))
+            + len(" ".join(model.pipeline[0].vocabulary_).encode())
+        ),
+    )
 
 
 def lstm(job: Job) -> Ready:
     """Frozen word vectors under an LSTM (chapter 1)."""
-    tokenizer = AutoTokenizer.from_pretrained(hub.resolve("mini-bert").location)  # the vectors are those of its vocabulary
+    tokenizer = AutoTokenizer.from_pretrained(
+        hub.resolve("mini-bert").location
+    )  # the vectors are those of its vocabulary
     model = LstmClassifier(word_vectors(tokenizer), tokenizer, len(job.words))
     return ready(job, model, model)
 
@@ -127,47 +176,92 @@ def discrete(job: Job, moves: str = "prompt only") -> Ready:
     model = PromptClassifier(home, job.template(), job.verbalizer())
     model.calibrate(job.unlabelled[:64])
     text = len(" ".join([job.patterns[0], *job.words]).encode())
-    return Ready(model.scores, lambda: text) if moves == "prompt only" else ready(job, model, home.model)
+    return (
+        Ready(model.scores, lambda: text)
+        if moves == "prompt only"
+        else ready(job, model, home.model)
+    )
 
 
 def searched(job: Job) -> Ready:
     """The label words that separate the labelled rows best, in the hand-made template (chapter 8); nothing trains."""
     labels = len(job.words)
-    found = search_words(job.bert, job.template(), job.train, labels, 30 if labels == 2 else 8)
+    found = search_words(
+        job.bert, job.template(), job.train, labels, 30 if labels == 2 else 8
+    )
     return discrete(replace(job, words=list(found[0])))
 
 # %% ../../notebooks/13_comparison.ipynb #pet
 def pet(job: Job) -> Ready:
     """PET (chapter 7): a model for each template, merged, distilled into a student with a head."""
-    models = [PetModel(own(job.bert), job.template(pattern), job.verbalizer(), job.unlabelled, job.seed, extra=1) for pattern in job.patterns]
-    texts = [{name: row[name] for name in ("text", "text_b") if name in row} for row in job.unlabelled + job.train]
+    models = [
+        PetModel(
+            own(job.bert),
+            job.template(pattern),
+            job.verbalizer(),
+            job.unlabelled,
+            job.seed,
+            extra=1,
+        )
+        for pattern in job.patterns
+    ]
+    texts = [
+        {name: row[name] for name in ("text", "text_b") if name in row}
+        for row in job.unlabelled + job.train
+    ]
     students = []
 
     def train(rate: float, steps: int) -> None:
         gold = [row["label"] for row in job.train]
-        before = [accuracy(score_rows(job.train, model.scores), gold) for model in models]
+        before = [
+            accuracy(score_rows(job.train, model.scores), gold) for model in models
+        ]
         for model in models:
-            fit(model.model, job.train, model.loss, learning_rate=rate, steps=steps, batch_size=8, seed=job.seed)
-        merged = merge_logits(torch.stack([score_rows(texts, model.scores) for model in models]), before)
-        how = {"learning_rate": job.bert.head_learning_rate, "steps": steps, "seed": job.seed}
+            fit(
+                model.model,
+                job.train,
+                model.loss,
+                learning_rate=rate,
+                steps=steps,
+                batch_size=8,
+                seed=job.seed,
+            )
+        merged = merge_logits(
+            torch.stack([score_rows(texts, model.scores) for model in models]), before
+        )
+        how = {
+            "learning_rate": job.bert.head_learning_rate,
+            "steps": steps,
+            "seed": job.seed,
+        }
         students.append(distil(own(job.bert), texts, soft_labels(merged), **how))
 
     def stored() -> int:
         return size_of(HeadClassifier(job.bert, len(job.words)).state_dict())
 
-    return Ready(lambda rows: students[-1].scores(rows), stored, nn.ModuleList(model.model for model in models), models[0].loss, train)
+    return Ready(
+        lambda rows: students[-1].scores(rows),
+        stored,
+        nn.ModuleList(model.model for model in models),
+        models[0].loss,
+        train,
+    )
 
 # %% ../../notebooks/13_comparison.ipynb #soft
 def starting_words(job: Job, count: int) -> torch.Tensor:
     """Embeddings (count, d) of words at random."""
     known = torch.tensor(word_ids(job.bert.tokenizer))
-    return job.bert.model.get_input_embeddings().weight.detach()[known[torch.randint(len(known), (count,))]]
+    return job.bert.model.get_input_embeddings().weight.detach()[
+        known[torch.randint(len(known), (count,))]
+    ]
 
 
 def soft_prompt(job: Job) -> Ready:
     """Four vectors among the words of the template, the backbone frozen (chapter 8)."""
     template = job.template(job.patterns[0].replace("{text}", "{text} {soft:4}", 1))
-    model = SoftPrompt(job.bert, template, job.verbalizer(), FreeVectors(starting_words(job, 4)))
+    model = SoftPrompt(
+        job.bert, template, job.verbalizer(), FreeVectors(starting_words(job, 4))
+    )
     model.calibrate(job.unlabelled[:64])
     return ready(job, model, model.prompt, lambda: {"prompt": model.prompt()})
 
@@ -176,20 +270,38 @@ def p_tuning(job: Job, frozen: bool = True) -> Ready:
     """The same slots, filled by an LSTM and an MLP (chapter 10), the backbone frozen or tuned along."""
     home = job.bert if frozen else own(job.bert)
     template = job.template(job.patterns[0].replace("{text}", "{text} {soft:4}", 1))
-    model = PTuning(home, template, job.verbalizer(), PromptEncoder(template.soft, home.model.config.hidden_size))
+    model = PTuning(
+        home,
+        template,
+        job.verbalizer(),
+        PromptEncoder(template.soft, home.model.config.hidden_size),
+    )
     model.calibrate(job.unlabelled[:64])
     tuned = {} if frozen else dict(home.model.named_parameters())
-    return ready(job, model, model.prompt if frozen else nn.ModuleList([home.model, model.prompt]), lambda: tuned | {"prompt": model.prompt()})
+    return ready(
+        job,
+        model,
+        model.prompt if frozen else nn.ModuleList([home.model, model.prompt]),
+        lambda: tuned | {"prompt": model.prompt()},
+    )
 
 # %% ../../notebooks/13_comparison.ipynb #deep
 def deep_prompts(job: Job) -> Ready:
     """Keys and values of 16 virtual tokens in every layer, and a head (chapter 11)."""
-    model, config = HeadClassifier(job.bert, len(job.words), pooling="mean"), job.bert.model.config
-    model.encoder = DeepPrompts(model.encoder, PrefixEncoder(16, config.num_hidden_layers, config.hidden_size))
+    model, config = (
+        HeadClassifier(job.bert, len(job.words), pooling="mean"),
+        job.bert.model.config,
+    )
+    model.encoder = DeepPrompts(
+        model.encoder, PrefixEncoder(16, config.num_hidden_layers, config.hidden_size)
+    )
     return ready(job, model, model)
 
 
-RAW = {"en": "reviews-en", "zh": "reviews-zh"}  # whose texts a prompt is pre-trained on, and whose label words and template name them
+RAW = {
+    "en": "reviews-en",
+    "zh": "reviews-zh",
+}  # whose texts a prompt is pre-trained on, and whose label words and template name them
 
 
 def ppt(job: Job) -> Ready:
@@ -199,9 +311,22 @@ def ppt(job: Job) -> Ready:
     source = replace(job, words=words, patterns=patterns)
     teacher = PromptClassifier(job.bert, source.template(), source.verbalizer())
     teacher.calibrate(texts[:64])
-    taught = SoftPrompt(job.bert, source.template("{soft:20} {text} {mask}"), source.verbalizer(), FreeVectors(starting_words(job, 20)))
-    vectors = pretrain(taught, pseudo_labelled(teacher, [row["text"] for row in texts]), [90], 0.03, seed=job.seed)[90]
-    template = job.template("{soft:20} {text} {mask}" + " {text_b}" * ("text_b" in job.train[0]))
+    taught = SoftPrompt(
+        job.bert,
+        source.template("{soft:20} {text} {mask}"),
+        source.verbalizer(),
+        FreeVectors(starting_words(job, 20)),
+    )
+    vectors = pretrain(
+        taught,
+        pseudo_labelled(teacher, [row["text"] for row in texts]),
+        [90],
+        0.03,
+        seed=job.seed,
+    )[90]
+    template = job.template(
+        "{soft:20} {text} {mask}" + " {text_b}" * ("text_b" in job.train[0])
+    )
     model = SoftPrompt(job.bert, template, job.verbalizer(), FreeVectors(vectors))
     model.calibrate(job.unlabelled[:64])
     return ready(job, model, model.prompt, lambda: {"prompt": model.prompt()})
@@ -216,7 +341,9 @@ def text_to_text(job: Job) -> Ready:
 def prompt_tuning(job: Job) -> Ready:
     """Twenty vectors before the frozen encoder-decoder (chapter 9)."""
     home = job.homes["seq2seq_lm"]
-    model = PromptTuned(home, starting_vectors(home, 20, "vocabulary", job.seed), job.words)
+    model = PromptTuned(
+        home, starting_vectors(home, 20, "vocabulary", job.seed), job.words
+    )
     return ready(job, model, nn.ParameterList([model.prompt]), weight_decay=0.0)
 
 
@@ -228,23 +355,37 @@ def prefix_tuning(job: Job) -> Ready:
 # %% ../../notebooks/13_comparison.ipynb #shown
 def cut(home, rows: list[dict], length: int) -> list[str]:
     """The first `length` tokens of each row's text, as text."""
-    ids = home.tokenizer([row["text"] for row in rows], add_special_tokens=False, truncation=True, max_length=length).input_ids
+    ids = home.tokenizer(
+        [row["text"] for row in rows],
+        add_special_tokens=False,
+        truncation=True,
+        max_length=length,
+    ).input_ids
     return [home.tokenizer.decode(row) for row in ids]
 
 
 def in_context(job: Job) -> Ready:
     """Eight demonstrations of at most 40 tokens, balanced, before the decoder (chapter 4); nothing trains. Of a query 128 tokens are read."""
     home, labels = job.homes["causal_lm"], range(len(job.words))
-    chosen = [row for label in labels for row in [r for r in job.train if r["label"] == label][: 8 // len(labels)]]
+    chosen = [
+        row
+        for label in labels
+        for row in [r for r in job.train if r["label"] == label][: 8 // len(labels)]
+    ]
     random.Random(job.seed).shuffle(chosen)
-    shown = [(text, job.words[row["label"]]) for text, row in zip(cut(home, chosen, 40), chosen, strict=True)]
+    shown = [
+        (text, job.words[row["label"]])
+        for text, row in zip(cut(home, chosen, 40), chosen, strict=True)
+    ]
     model = CachedInContext(home, "{text} -> {label}\n", job.words, shown)
     calibrate(model)
 
     def scores(rows: list[dict]) -> torch.Tensor:
         return model.scores([{"text": text} for text in cut(home, rows, 128)])
 
-    return Ready(scores, lambda: len("".join(text + word for text, word in shown).encode()))
+    return Ready(
+        scores, lambda: len("".join(text + word for text, word in shown).encode())
+    )
 
 # %% ../../notebooks/13_comparison.ipynb #methods
 @dataclass
@@ -266,36 +407,82 @@ class Method:
 
 METHODS = {
     "naive Bayes": Method(naive_bayes, 1, "none", "counts", role="none"),
-    "word2vec + LSTM": Method(lstm, 1, "none", "new network", (3e-3, 1e-2), role="none"),
+    "word2vec + LSTM": Method(
+        lstm, 1, "none", "new network", (3e-3, 1e-2), role="none"
+    ),
     "head": Method(head, 2, "none", "all", (0.3, 1), "head_learning_rate"),
-    "head, encoder frozen": Method(functools.partial(head, frozen=True), 2, "none", "head", (1e-2, 3e-2)),
+    "head, encoder frozen": Method(
+        functools.partial(head, frozen=True), 2, "none", "head", (1e-2, 3e-2)
+    ),
     "prompt by hand": Method(discrete, 3, "discrete", "nothing"),
     "label words searched": Method(searched, 8, "discrete", "nothing"),
-    "prompt, all weights": Method(functools.partial(discrete, moves="full"), 3, "discrete", "all", (1, 3), "learning_rate"),
+    "prompt, all weights": Method(
+        functools.partial(discrete, moves="full"),
+        3,
+        "discrete",
+        "all",
+        (1, 3),
+        "learning_rate",
+    ),
     "PET": Method(pet, 7, "discrete", "all", (1, 3), "learning_rate"),
-    "Houlsby adapters": Method(functools.partial(discrete, moves="houlsby"), 8, "discrete", "some", (1e-3, 5e-3)),
-    "Pfeiffer adapters": Method(functools.partial(discrete, moves="pfeiffer"), 8, "discrete", "some", (1e-3, 5e-3)),
+    "Houlsby adapters": Method(
+        functools.partial(discrete, moves="houlsby"),
+        8,
+        "discrete",
+        "some",
+        (1e-3, 5e-3),
+    ),
+    "Pfeiffer adapters": Method(
+        functools.partial(discrete, moves="pfeiffer"),
+        8,
+        "discrete",
+        "some",
+        (1e-3, 5e-3),
+    ),
 }
 
 # %% ../../notebooks/13_comparison.ipynb #methods-soft
 METHODS |= {
-    "top layers": Method(functools.partial(discrete, moves="top layers"), 8, "discrete", "some", (1e-4, 5e-4)),
+    "top layers": Method(
+        functools.partial(discrete, moves="top layers"),
+        8,
+        "discrete",
+        "some",
+        (1e-4, 5e-4),
+    ),
     "soft prompt": Method(soft_prompt, 8, "hybrid", "prompt", (3e-3, 3e-2)),
     "P-tuning": Method(p_tuning, 10, "hybrid", "prompt", (3e-4, 1e-3)),
-    "P-tuning, all weights": Method(functools.partial(p_tuning, frozen=False), 10, "hybrid", "all", (1, 3), "learning_rate"),
+    "P-tuning, all weights": Method(
+        functools.partial(p_tuning, frozen=False),
+        10,
+        "hybrid",
+        "all",
+        (1, 3),
+        "learning_rate",
+    ),
     "P-tuning v2": Method(deep_prompts, 11, "continuous", "prompt, head", (1e-2, 3e-2)),
     "PPT": Method(ppt, 12, "continuous", "prompt", (3e-3, 3e-2)),
-    "T5, all weights": Method(text_to_text, 9, "none", "all", (0.1, 0.3), "learning_rate", "seq2seq_lm"),
-    "prompt tuning": Method(prompt_tuning, 9, "continuous", "prompt", (3e-2, 1e-1), role="seq2seq_lm"),
-    "prefix-tuning": Method(prefix_tuning, 11, "continuous", "prompt", (3e-3, 1e-2), role="seq2seq_lm"),
-    "in-context learning": Method(in_context, 4, "discrete", "nothing", role="causal_lm"),
+    "T5, all weights": Method(
+        text_to_text, 9, "none", "all", (0.1, 0.3), "learning_rate", "seq2seq_lm"
+    ),
+    "prompt tuning": Method(
+        prompt_tuning, 9, "continuous", "prompt", (3e-2, 1e-1), role="seq2seq_lm"
+    ),
+    "prefix-tuning": Method(
+        prefix_tuning, 11, "continuous", "prompt", (3e-3, 1e-2), role="seq2seq_lm"
+    ),
+    "in-context learning": Method(
+        in_context, 4, "discrete", "nothing", role="causal_lm"
+    ),
 }
 
 # %% ../../notebooks/13_comparison.ipynb #rows
 STEPS = 60
 
 
-def parts(task: Task, shots: int | None, seed: int, choosing: bool) -> tuple[list[dict], list[dict], list[dict]]:
+def parts(
+    task: Task, shots: int | None, seed: int, choosing: bool
+) -> tuple[list[dict], list[dict], list[dict]]:
     """Rows to train on (`shots` a class; None: all), rows to measure on (test rows; dev rows when choosing), unlabelled rows."""
     apart = max(-200, -len(task.pool) // 4)
     pool, stock = task.pool[:apart], task.pool[apart:]
@@ -303,18 +490,36 @@ def parts(task: Task, shots: int | None, seed: int, choosing: bool) -> tuple[lis
     if choosing and not shots:
         mixed = random.Random(seed).sample(pool, len(pool))
         train, dev = mixed[len(pool) // 4 :], mixed[: len(pool) // 4]
-    return train, dev if choosing else task.test, [{name: row[name] for name in ("text", "text_b") if name in row} for row in stock]
+    return (
+        train,
+        dev if choosing else task.test,
+        [
+            {name: row[name] for name in ("text", "text_b") if name in row}
+            for row in stock
+        ],
+    )
 
 
 def joined(rows: list[dict]) -> list[dict]:
     """Rows with one text: a pair of texts is joined."""
     return [
-        {name: value for name, value in row.items() if name != "text_b"} | {"text": " ".join([row["text"], row["text_b"]])} if "text_b" in row else row
+        {name: value for name, value in row.items() if name != "text_b"}
+        | {"text": " ".join([row["text"], row["text_b"]])}
+        if "text_b" in row
+        else row
         for row in rows
     ]
 
 # %% ../../notebooks/13_comparison.ipynb #run
-def prepared(homes: dict, task: Task, wording: tuple, method: str, shots: int | None, seed: int, choosing: bool = False) -> tuple[Ready, Job, list[dict]]:
+def prepared(
+    homes: dict,
+    task: Task,
+    wording: tuple,
+    method: str,
+    shots: int | None,
+    seed: int,
+    choosing: bool = False,
+) -> tuple[Ready, Job, list[dict]]:
     """A method made ready, its job, and the rows to measure on; `wording` is label words and templates."""
     train, measured, unlabelled = parts(task, shots, seed, choosing)
     if METHODS[method].role != "masked_lm":
@@ -324,7 +529,17 @@ def prepared(homes: dict, task: Task, wording: tuple, method: str, shots: int | 
     return METHODS[method].make(job), job, measured
 
 
-def run(homes: dict, task: Task, wording: tuple, method: str, shots: int | None, rate: float, seed: int, steps: int = STEPS, choosing: bool = False) -> dict:
+def run(
+    homes: dict,
+    task: Task,
+    wording: tuple,
+    method: str,
+    shots: int | None,
+    rate: float,
+    seed: int,
+    steps: int = STEPS,
+    choosing: bool = False,
+) -> dict:
     """Accuracy, CPU seconds to train (making ready included), CPU seconds to predict 100 rows; `rate` is one of the method's, 0 steps leave it untrained."""
     clock = [time.process_time()]
     made, _, rows = prepared(homes, task, wording, method, shots, seed, choosing)
@@ -333,11 +548,28 @@ def run(homes: dict, task: Task, wording: tuple, method: str, shots: int | None,
     clock.append(time.process_time())
     found = accuracy(score_rows(rows, made.scores), [row["label"] for row in rows])
     clock.append(time.process_time())
-    return {"accuracy": found, "train": round(clock[1] - clock[0], 2), "predict": round((clock[2] - clock[1]) * 100 / len(rows), 3)}
+    return {
+        "accuracy": found,
+        "train": round(clock[1] - clock[0], 2),
+        "predict": round((clock[2] - clock[1]) * 100 / len(rows), 3),
+    }
 
 # %% ../../notebooks/13_comparison.ipynb #wordings
 WORDINGS = {
-    "reviews-en": (["terrible", "great"], ["{text} It was {mask}.", "It was {mask}. {text}", "{text} All in all, it was {mask}."]),
-    "reviews-zh": (["差", "好"], ["{text} 质量很{mask}。", "{text} 总体来说很{mask}。", "很{mask}。{text}"]),
-    "news-en": (["world", "sports", "business", "technology"], ["{text} This is about {mask}.", "{mask}: {text}", "{text} ({mask})"]),
+    "reviews-en": (
+        ["terrible", "great"],
+        [
+            "{text} It was {mask}.",
+            "It was {mask}. {text}",
+            "{text} All in all, it was {mask}.",
+        ],
+    ),
+    "reviews-zh": (
+        ["差", "好"],
+        ["{text} 质量很{mask}。", "{text} 总体来说很{mask}。", "很{mask}。{text}"],
+    ),
+    "news-en": (
+        ["world", "sports", "business", "technology"],
+        ["{text} This is about {mask}.", "{mask}: {text}", "{text} ({mask})"],
+    ),
 }

@@ -26,8 +26,18 @@ class PrefixEncoder(nn.Module):
 
     def __init__(self, length: int, layers: int, width: int, hidden: int = 0):
         super().__init__()
-        self.start = nn.Parameter(torch.randn(length, width if hidden else 2 * layers * width))
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.Tanh(), nn.Linear(hidden, 2 * layers * width)) if hidden else None
+        self.start = nn.Parameter(
+            torch.randn(length, width if hidden else 2 * layers * width)
+        )
+        self.mlp = (
+            nn.Sequential(
+                nn.Linear(width, hidden),
+                nn.Tanh(),
+                nn.Linear(hidden, 2 * layers * width),
+            )
+            if hidden
+            else None
+        )
 
     def forward(self) -> torch.Tensor:
         """The prefix (length, 2 * layers * width); the same for all rows of a batch."""
@@ -38,9 +48,17 @@ class PrefixEncoder(nn.Module):
         self.start, self.mlp = nn.Parameter(self().detach().clone()), None
 
 
-def key_value_pairs(prefix: torch.Tensor, layers: int, heads: int) -> tuple[torch.Tensor, ...]:
+def key_value_pairs(
+    prefix: torch.Tensor, layers: int, heads: int
+) -> tuple[torch.Tensor, ...]:
     """A prefix (P, 2 * layers * width) as one tensor a layer, (2, heads, P, width / heads): keys, values."""
-    return prefix.view(len(prefix), 2 * layers, heads, prefix.shape[1] // (2 * layers * heads)).permute(1, 2, 0, 3).split(2)
+    return (
+        prefix.view(
+            len(prefix), 2 * layers, heads, prefix.shape[1] // (2 * layers * heads)
+        )
+        .permute(1, 2, 0, 3)
+        .split(2)
+    )
 
 # %% ../../notebooks/11_p_tuning_v2.ipynb #deep-prompts
 class DeepPrompts(nn.Module):
@@ -52,19 +70,33 @@ class DeepPrompts(nn.Module):
 
     def __init__(self, encoder, prefix: nn.Module):
         super().__init__()
-        self.encoder, self.prefix = encoder.requires_grad_(False), prefix.to(encoder.device)
+        self.encoder, self.prefix = (
+            encoder.requires_grad_(False),
+            prefix.to(encoder.device),
+        )
 
     def forward(self, input_ids, attention_mask, **inputs) -> BaseModelOutput:
         """States (B, N, d) of the text's tokens alone. Raises ValueError when text and prefix are too long together."""
         config, cache, prefix = self.encoder.config, DynamicCache(), self.prefix()
-        if len(prefix) + input_ids.shape[1] > (limit := config.max_position_embeddings) and "position_ids" not in inputs:
+        if (
+            len(prefix) + input_ids.shape[1] > (limit := config.max_position_embeddings)
+            and "position_ids" not in inputs
+        ):
             raise ValueError(
                 f"{input_ids.shape[1]} tokens and a prefix of {len(prefix)} exceed the model's {limit} positions: cut the text or shorten the prefix."
             )
-        for layer, pair in enumerate(key_value_pairs(prefix, config.num_hidden_layers, config.num_attention_heads)):
-            cache.update(*pair.unsqueeze(1).expand(-1, len(input_ids), -1, -1, -1), layer)
+        for layer, pair in enumerate(
+            key_value_pairs(
+                prefix, config.num_hidden_layers, config.num_attention_heads
+            )
+        ):
+            cache.update(
+                *pair.unsqueeze(1).expand(-1, len(input_ids), -1, -1, -1), layer
+            )
         mask = nn.functional.pad(attention_mask, (len(prefix), 0), value=1)
-        states = self.encoder(input_ids=input_ids, attention_mask=mask, past_key_values=cache, **inputs).last_hidden_state
+        states = self.encoder(
+            input_ids=input_ids, attention_mask=mask, past_key_values=cache, **inputs
+        ).last_hidden_state
         return BaseModelOutput(last_hidden_state=states)
 
 # %% ../../notebooks/11_p_tuning_v2.ipynb #input-prompts
@@ -76,16 +108,27 @@ class InputPrompts(nn.Module):
 
     def __init__(self, encoder, prompt: nn.Module):
         super().__init__()
-        self.encoder, self.prompt = encoder.requires_grad_(False), prompt.to(encoder.device)
+        self.encoder, self.prompt = (
+            encoder.requires_grad_(False),
+            prompt.to(encoder.device),
+        )
 
-    def forward(self, input_ids, attention_mask, token_type_ids=None) -> BaseModelOutput:
+    def forward(
+        self, input_ids, attention_mask, token_type_ids=None
+    ) -> BaseModelOutput:
         """States (B, N, d) of the text's tokens alone."""
         vectors, words = self.prompt(), self.encoder.get_input_embeddings()(input_ids)
         before = (len(vectors), 0)
         embedded = torch.cat([vectors.expand(len(words), -1, -1), words], 1)
-        kinds = {} if token_type_ids is None else {"token_type_ids": nn.functional.pad(token_type_ids, before)}
+        kinds = (
+            {}
+            if token_type_ids is None
+            else {"token_type_ids": nn.functional.pad(token_type_ids, before)}
+        )
         mask = nn.functional.pad(attention_mask, before, value=1)
-        states = self.encoder(inputs_embeds=embedded, attention_mask=mask, **kinds).last_hidden_state
+        states = self.encoder(
+            inputs_embeds=embedded, attention_mask=mask, **kinds
+        ).last_hidden_state
         return BaseModelOutput(last_hidden_state=states[:, len(vectors) :])
 
 # %% ../../notebooks/11_p_tuning_v2.ipynb #tagger
@@ -99,14 +142,27 @@ class Tagger(HeadClassifier):
     def read(self, rows: list[dict]) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (B, N, tags), and the gold tags (B, N), -100 where no word begins."""
         texts = [row["words"] for row in rows]
-        inputs = self.tokenizer(texts, is_split_into_words=True, truncation=True, max_length=self.max_length, padding=True, return_tensors="pt")
+        inputs = self.tokenizer(
+            texts,
+            is_split_into_words=True,
+            truncation=True,
+            max_length=self.max_length,
+            padding=True,
+            return_tensors="pt",
+        )
         gold = torch.full(inputs["input_ids"].shape, -100)
         for line, row, number in zip(gold, rows, range(len(rows)), strict=True):
-            starts = {word: place for place, word in reversed(list(enumerate(inputs.word_ids(number)))) if word is not None}
+            starts = {
+                word: place
+                for place, word in reversed(list(enumerate(inputs.word_ids(number))))
+                if word is not None
+            }
             for word, place in starts.items():
                 line[place] = self.tags.index(row["tags"][word])
         inputs = inputs.to(self.head.weight.device)
-        return self.head(self.encoder(**inputs).last_hidden_state), gold.to(self.head.weight.device)
+        return self.head(self.encoder(**inputs).last_hidden_state), gold.to(
+            self.head.weight.device
+        )
 
     def loss(self, rows: list[dict]) -> torch.Tensor:
         """Cross-entropy over the tags of all words."""
@@ -120,7 +176,10 @@ def tag_rows(tagger: Tagger, rows: list[dict], batch_size: int = 50) -> list[lis
     for start in range(0, len(rows), batch_size):
         with torch.inference_mode():
             logits, gold = tagger.read(rows[start : start + batch_size])
-        out += [[tagger.tags[i] for i in line[places != -100].tolist()] for line, places in zip(logits.argmax(-1), gold, strict=True)]
+        out += [
+            [tagger.tags[i] for i in line[places != -100].tolist()]
+            for line, places in zip(logits.argmax(-1), gold, strict=True)
+        ]
     return out
 
 # %% ../../notebooks/11_p_tuning_v2.ipynb #spans
@@ -143,12 +202,26 @@ def entity_f1(predicted: list[list[str]], gold: list[list[str]]) -> float:
     return 2 * sum(len(p & g) for p, g in pairs) / counted if counted else 0.0
 
 # %% ../../notebooks/11_p_tuning_v2.ipynb #attend
-def attend(module, query, key, value, attention_mask=None, scaling=1.0, dropout=0.0, position_bias=None, **_):
+def attend(
+    module,
+    query,
+    key,
+    value,
+    attention_mask=None,
+    scaling=1.0,
+    dropout=0.0,
+    position_bias=None,
+    **_,
+):
     """Attention as transformers wants it, (B, N, h, d_h) and its weights; `module.prefix` (2, h, P, d_h), if any, stands before keys and values."""
     length = 0
     if (prefix := getattr(module, "prefix", None)) is not None:
         keys, values = prefix.unsqueeze(1).expand(-1, len(query), -1, -1, -1)
-        key, value, length = torch.cat([keys, key], 2), torch.cat([values, value], 2), keys.shape[2]
+        key, value, length = (
+            torch.cat([keys, key], 2),
+            torch.cat([values, value], 2),
+            keys.shape[2],
+        )
     scores = query @ key.transpose(2, 3) * scaling
     for term in (position_bias, attention_mask):
         if term is not None:
@@ -173,18 +246,38 @@ def attentions(model) -> dict[str, list]:
 class PrefixTuned(TextToText):
     """Prefix-tuning (Li and Liang 2021) of a frozen T5, of which it takes a copy: prefixes of `length` in all three kinds of attention."""
 
-    def __init__(self, backbone, length: int, hidden: int = 0, words: list[str] = (), max_length: int = 96):
+    def __init__(
+        self,
+        backbone,
+        length: int,
+        hidden: int = 0,
+        words: list[str] = (),
+        max_length: int = 96,
+    ):
         super().__init__(backbone, words, max_length)
         self.model = copy.deepcopy(backbone.model).requires_grad_(False)
         self.model.set_attn_implementation("prefix")
-        width, self.prefixes = self.model.config.num_heads * self.model.config.d_kv, nn.ModuleDict()
+        width, self.prefixes = (
+            self.model.config.num_heads * self.model.config.d_kv,
+            nn.ModuleDict(),
+        )
         for kind, places in attentions(self.model).items():
-            self.prefixes[kind] = PrefixEncoder(length, len(places), width, hidden).to(backbone.device)
+            self.prefixes[kind] = PrefixEncoder(length, len(places), width, hidden).to(
+                backbone.device
+            )
             stack = self.model.encoder if kind == "encoder" else self.model.decoder
-            stack.register_forward_pre_hook(partial(self.place, kind))  # generation calls the two halves one by one
+            stack.register_forward_pre_hook(
+                partial(self.place, kind)
+            )  # generation calls the two halves one by one
 
     def place(self, kind: str, *_) -> None:
         """Puts the prefix of one kind of attention, as it is now, into its modules."""
         places = attentions(self.model)[kind]
-        for module, pair in zip(places, key_value_pairs(self.prefixes[kind](), len(places), self.model.config.num_heads), strict=True):
+        for module, pair in zip(
+            places,
+            key_value_pairs(
+                self.prefixes[kind](), len(places), self.model.config.num_heads
+            ),
+            strict=True,
+        ):
             module.prefix = pair

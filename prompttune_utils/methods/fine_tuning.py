@@ -23,10 +23,16 @@ class HeadClassifier(torch.nn.Module):
     `pooling` is `cls` (Devlin et al. 2019) or `mean`; the end of texts longer than `max_length` tokens is cut.
     """
 
-    def __init__(self, backbone, labels: int, pooling: str = "cls", max_length: int = 128):
+    def __init__(
+        self, backbone, labels: int, pooling: str = "cls", max_length: int = 128
+    ):
         super().__init__()
         self.encoder = copy.deepcopy(backbone.model.base_model)
-        self.tokenizer, self.pooling, self.max_length = backbone.tokenizer, pooling, max_length
+        self.tokenizer, self.pooling, self.max_length = (
+            backbone.tokenizer,
+            pooling,
+            max_length,
+        )
         self.head = torch.nn.Linear(backbone.model.config.hidden_size, labels)
         torch.nn.init.normal_(self.head.weight, std=0.02)
         torch.nn.init.zeros_(self.head.bias)
@@ -34,11 +40,24 @@ class HeadClassifier(torch.nn.Module):
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels)."""
-        texts = [[row["text"] for row in rows]] + ([[row["text_b"] for row in rows]] if "text_b" in rows[0] else [])
-        inputs = self.tokenizer(*texts, truncation=True, max_length=self.max_length, padding=True, return_tensors="pt").to(self.head.weight.device)
+        texts = [[row["text"] for row in rows]] + (
+            [[row["text_b"] for row in rows]] if "text_b" in rows[0] else []
+        )
+        inputs = self.tokenizer(
+            *texts,
+            truncation=True,
+            max_length=self.max_length,
+            padding=True,
+            return_tensors="pt",
+        ).to(self.head.weight.device)
         states = self.encoder(**inputs).last_hidden_state
         return self.head(text_vector(states, inputs["attention_mask"], self.pooling))
 
     def loss(self, rows: list[dict]) -> torch.Tensor:
         """Cross-entropy over the classes."""
-        return cross_entropy(self.scores(rows), torch.tensor([row["label"] for row in rows], device=self.head.weight.device))
+        return cross_entropy(
+            self.scores(rows),
+            torch.tensor(
+                [row["label"] for row in rows], device=self.head.weight.device
+            ),
+        )

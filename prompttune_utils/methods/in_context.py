@@ -15,29 +15,49 @@ def left_padded(rows: list[list[int]], backbone) -> dict[str, torch.Tensor]:
     """input_ids, attention_mask, position_ids, each (B, T), of rows of token ids that all end in the last column."""
     pad, width = backbone.tokenizer.pad_token_id, max(map(len, rows))
     if width > (limit := backbone.model.config.max_position_embeddings):
-        raise ValueError(f"A prompt has {width} tokens, and {backbone.name} reads {limit}: show fewer or shorter demonstrations, or shorten the text.")
-    ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=backbone.device)
-    mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=backbone.device)
-    return {"input_ids": ids, "attention_mask": mask, "position_ids": (mask.cumsum(1) - 1).clamp(min=0)}
+        raise ValueError(
+            f"A prompt has {width} tokens, and {backbone.name} reads {limit}: show fewer or shorter demonstrations, or shorten the text."
+        )
+    ids = torch.tensor(
+        [[pad] * (width - len(row)) + row for row in rows], device=backbone.device
+    )
+    mask = torch.tensor(
+        [[0] * (width - len(row)) + [1] * len(row) for row in rows],
+        device=backbone.device,
+    )
+    return {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "position_ids": (mask.cumsum(1) - 1).clamp(min=0),
+    }
 
 # %% ../../notebooks/04_in_context_learning.ipynb #template
 def split_template(template: str) -> tuple[str, str, str]:
     """A demonstration's template as (query with {text}, the space before the label, what ends it). Raises ValueError for another form."""
     ask, found, end = template.partition("{label}")
     if not found or ask.count("{text}") != 1 or "{" in ask.replace("{text}", "") + end:
-        raise ValueError(f"The template {template!r} is not one {{text}} followed by one {{label}}: write it like '{{text}} -> {{label}}\\n'.")
+        raise ValueError(
+            f"The template {template!r} is not one {{text}} followed by one {{label}}: write it like '{{text}} -> {{label}}\\n'."
+        )
     return ask.rstrip(" "), ask[len(ask.rstrip(" ")) :], end
 
 
 def first_tokens(backbone, words: list[str]) -> list[list[int]]:
     """The id of each word's first token, as `label_scores` wants them. Raises ValueError when two words begin alike."""
-    ids = [backbone.tokenizer(word, add_special_tokens=False).input_ids[:1] for word in words]
+    ids = [
+        backbone.tokenizer(word, add_special_tokens=False).input_ids[:1]
+        for word in words
+    ]
     if len({tuple(i) for i in ids}) < len(words):
-        raise ValueError(f"Two of the label words {words} begin with the same token of {backbone.name}: choose words that differ at once.")
+        raise ValueError(
+            f"Two of the label words {words} begin with the same token of {backbone.name}: choose words that differ at once."
+        )
     return ids
 
 
-def after_space(backbone, words: list[str], space: str = " ") -> tuple[str, list[list[int]]]:
+def after_space(
+    backbone, words: list[str], space: str = " "
+) -> tuple[str, list[list[int]]]:
     """What of the space before the words belongs to the query, and the ids of the words' first tokens behind it."""
     try:
         return "", first_tokens(backbone, [space + word for word in words])
@@ -51,46 +71,100 @@ class InContext:
     backbone: a causal `hub.Backbone`. template: one demonstration, such as "{text} -> {label}\n". words: the label words, one a label.
     """
 
-    def __init__(self, backbone, template: str, words: list[str] = (), demonstrations: list[tuple[str, str]] = ()):
+    def __init__(
+        self,
+        backbone,
+        template: str,
+        words: list[str] = (),
+        demonstrations: list[tuple[str, str]] = (),
+    ):
         self.backbone, self.prior = backbone, None
         self.ask, space, self.end = split_template(template)
         kept, self.label_ids = after_space(backbone, words, space)
         self.ask += kept
-        self.prefix = backbone.tokenizer("".join(template.format(text=text, label=word) for text, word in demonstrations)).input_ids
+        self.prefix = backbone.tokenizer(
+            "".join(
+                template.format(text=text, label=word) for text, word in demonstrations
+            )
+        ).input_ids
 
     def queries(self, rows: list[dict]) -> list[list[int]]:
         """Token ids of each row's query, up to where the label comes."""
-        return [self.backbone.tokenizer(self.ask.format(text=row["text"]), add_special_tokens=False).input_ids for row in rows]
+        return [
+            self.backbone.tokenizer(
+                self.ask.format(text=row["text"]), add_special_tokens=False
+            ).input_ids
+            for row in rows
+        ]
 
     def logits(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels) of the label words after each prompt."""
-        inputs = left_padded([self.prefix + query for query in self.queries(rows)], self.backbone)
+        inputs = left_padded(
+            [self.prefix + query for query in self.queries(rows)], self.backbone
+        )
         return label_scores(self.backbone.model, inputs, self.label_ids)
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
         """The logits (B, labels), less the prior once it is known."""
-        return self.logits(rows) if self.prior is None else remove_prior(self.logits(rows), self.prior)
+        return (
+            self.logits(rows)
+            if self.prior is None
+            else remove_prior(self.logits(rows), self.prior)
+        )
 
     def complete(self, rows: list[dict], tokens: int = 8) -> list[str]:
         """What the model writes after each prompt, up to what ends a demonstration."""
-        return generate(self.backbone, [self.prefix + query for query in self.queries(rows)], tokens, stop=self.end)
+        return generate(
+            self.backbone,
+            [self.prefix + query for query in self.queries(rows)],
+            tokens,
+            stop=self.end,
+        )
 
 # %% ../../notebooks/04_in_context_learning.ipynb #generate
-def generate(backbone, prompts: list[list[int]], tokens: int, stop: str = "\n", temperature: float = 0.0, batch_size: int = 50) -> list[str]:
+def generate(
+    backbone,
+    prompts: list[list[int]],
+    tokens: int,
+    stop: str = "\n",
+    temperature: float = 0.0,
+    batch_size: int = 50,
+) -> list[str]:
     """What the model writes after each row of token ids, at most `tokens` tokens, cut at `stop`.
 
     Greedy at temperature 0; above, sampled from all tokens (seed it with torch.manual_seed).
     """
     tokenizer, out = backbone.tokenizer, [""] * len(prompts)
-    order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]))  # batches of like length
-    ends = [tokenizer.eos_token_id, *tokenizer(stop, add_special_tokens=False).input_ids[:1]]
-    how = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature else {"do_sample": False}
+    order = sorted(
+        range(len(prompts)), key=lambda i: len(prompts[i])
+    )  # batches of like length
+    ends = [
+        tokenizer.eos_token_id,
+        *tokenizer(stop, add_special_tokens=False).input_ids[:1],
+    ]
+    how = (
+        {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+        if temperature
+        else {"do_sample": False}
+    )
     for start in range(0, len(order), batch_size):
         part = order[start : start + batch_size]
         inputs = left_padded([prompts[i] for i in part], backbone)
-        written = backbone.model.generate(**inputs, **how, max_new_tokens=tokens, eos_token_id=ends, pad_token_id=tokenizer.pad_token_id)
-        for i, row in zip(part, written[:, inputs["input_ids"].shape[1] :], strict=True):
-            out[i] = tokenizer.decode(row, skip_special_tokens=True).partition(stop.strip() or stop)[0].strip()
+        written = backbone.model.generate(
+            **inputs,
+            **how,
+            max_new_tokens=tokens,
+            eos_token_id=ends,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+        for i, row in zip(
+            part, written[:, inputs["input_ids"].shape[1] :], strict=True
+        ):
+            out[i] = (
+                tokenizer.decode(row, skip_special_tokens=True)
+                .partition(stop.strip() or stop)[0]
+                .strip()
+            )
     return out
 
 # %% ../../notebooks/04_in_context_learning.ipynb #cached
@@ -102,23 +176,43 @@ class CachedInContext(InContext):
     def logits(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels), as in InContext."""
         model, size, shown = self.backbone.model, len(rows), len(self.prefix)
-        if not shown:  # a tokenizer without a token for the beginning, and no demonstrations
+        if (
+            not shown
+        ):  # a tokenizer without a token for the beginning, and no demonstrations
             return super().logits(rows)
         if self.cache is None:
             self.cache = DynamicCache()
-            model.base_model(input_ids=torch.tensor([self.prefix], device=self.backbone.device), past_key_values=self.cache)
+            model.base_model(
+                input_ids=torch.tensor([self.prefix], device=self.backbone.device),
+                past_key_values=self.cache,
+            )
         inputs = left_padded(self.queries(rows), self.backbone)
-        inputs["attention_mask"] = torch.cat([inputs["attention_mask"].new_ones(size, shown), inputs["attention_mask"]], 1)
+        inputs["attention_mask"] = torch.cat(
+            [inputs["attention_mask"].new_ones(size, shown), inputs["attention_mask"]],
+            1,
+        )
         inputs["position_ids"] += shown
-        inputs["past_key_values"] = DynamicCache()  # a fresh one each time: the forward pass makes it longer
+        inputs["past_key_values"] = (
+            DynamicCache()
+        )  # a fresh one each time: the forward pass makes it longer
         for number, layer in enumerate(self.cache.layers):
-            inputs["past_key_values"].update(layer.keys.expand(size, -1, -1, -1), layer.values.expand(size, -1, -1, -1), number)
-        last = torch.full((size,), inputs["input_ids"].shape[1] - 1, device=self.backbone.device)
+            inputs["past_key_values"].update(
+                layer.keys.expand(size, -1, -1, -1),
+                layer.values.expand(size, -1, -1, -1),
+                number,
+            )
+        last = torch.full(
+            (size,), inputs["input_ids"].shape[1] - 1, device=self.backbone.device
+        )
         return label_scores(model, inputs, self.label_ids, last)
 
 # %% ../../notebooks/04_in_context_learning.ipynb #calibrate
-def calibrate(prompt: InContext, content_free: tuple[str, ...] = ("N/A", "", "[MASK]")) -> None:
+def calibrate(
+    prompt: InContext, content_free: tuple[str, ...] = ("N/A", "", "[MASK]")
+) -> None:
     """From now on `prompt.scores` takes out the mean label distribution after content-free texts (contextual calibration)."""
     with torch.inference_mode():
-        distributions = torch.cat([prompt.logits([{"text": text}]) for text in content_free]).softmax(-1)
+        distributions = torch.cat(
+            [prompt.logits([{"text": text}]) for text in content_free]
+        ).softmax(-1)
     prompt.prior = distributions.mean(0, keepdim=True).log()

@@ -20,7 +20,9 @@ def fill(template: str, row: dict) -> str:
     """The template with its {slots} filled from the row. Raises ValueError when the row lacks one."""
     slots = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
     if missing := [name for name in slots if name not in row]:
-        raise ValueError(f"The template {template!r} has the slot {{{missing[0]}}}, which the row does not fill: its columns are {', '.join(row)}.")
+        raise ValueError(
+            f"The template {template!r} has the slot {{{missing[0]}}}, which the row does not fill: its columns are {', '.join(row)}."
+        )
     return template.format(**row)
 
 
@@ -31,8 +33,13 @@ def pair(template: dict, row: dict) -> dict:
 
 def encode(backbone, example: dict) -> tuple[list[int], list[int]]:
     """Token ids of a pair's instruction, up to the mark, and of its response with the line break that ends it."""
-    asked, answer = (backbone.tokenizer(text, add_special_tokens=False).input_ids for text in (example["input"] + MARK, f" {example['target']}\n"))
-    return backbone.tokenizer("").input_ids + asked, answer  # an empty text gives what begins every text
+    asked, answer = (
+        backbone.tokenizer(text, add_special_tokens=False).input_ids
+        for text in (example["input"] + MARK, f" {example['target']}\n")
+    )
+    return backbone.tokenizer(
+        ""
+    ).input_ids + asked, answer  # an empty text gives what begins every text
 
 # %% ../../notebooks/05_instruction_tuning.ipynb #sft
 def sft_batch(backbone, pairs: list[dict]) -> dict[str, torch.Tensor]:
@@ -51,25 +58,40 @@ def sft_loss(backbone, pairs: list[dict]) -> torch.Tensor:
     following = batch.pop("labels")[:, 1:]  # the state at a token predicts the next one
     states = backbone.model.base_model(**batch).last_hidden_state[:, :-1]
     answered = following != -100
-    return torch.nn.functional.cross_entropy(backbone.model.get_output_embeddings()(states[answered]), following[answered])
+    return torch.nn.functional.cross_entropy(
+        backbone.model.get_output_embeddings()(states[answered]), following[answered]
+    )
 
 # %% ../../notebooks/05_instruction_tuning.ipynb #read
 def written(backbone, prompts: list[str], tokens: int = 6) -> list[str]:
     """What the model writes after each text, at most `tokens` tokens, up to a line break, full stop or comma."""
-    said = generate(backbone, [backbone.tokenizer(prompt).input_ids for prompt in prompts], tokens)
+    said = generate(
+        backbone, [backbone.tokenizer(prompt).input_ids for prompt in prompts], tokens
+    )
     return [re.split("[.,，。\n]", text)[0].strip() for text in said]
 
 
-def answer_scores(backbone, prompts: list[str], answers: list[str], batch_size: int = 50) -> torch.Tensor:
+def answer_scores(
+    backbone, prompts: list[str], answers: list[str], batch_size: int = 50
+) -> torch.Tensor:
     """Logits (prompts, answers) of the first token of each answer, as the next one after each text."""
     kept, ids = after_space(backbone, answers)
 
     def score(rows):
-        return label_scores(backbone.model, left_padded([backbone.tokenizer(row["text"] + kept).input_ids for row in rows], backbone), ids)
+        return label_scores(
+            backbone.model,
+            left_padded(
+                [backbone.tokenizer(row["text"] + kept).input_ids for row in rows],
+                backbone,
+            ),
+            ids,
+        )
 
     return score_rows([{"text": prompt} for prompt in prompts], score, batch_size)
 
 
-def chosen(backbone, prompts: list[str], answers: list[str], batch_size: int = 50) -> list[int]:
+def chosen(
+    backbone, prompts: list[str], answers: list[str], batch_size: int = 50
+) -> list[int]:
     """For each text the index of the answer whose first token is the likeliest next one."""
     return answer_scores(backbone, prompts, answers, batch_size).argmax(1).tolist()

@@ -15,8 +15,18 @@ class PromptEncoder(torch.nn.Module):
     def __init__(self, tokens: int, width: int, kind: str = "lstm"):
         super().__init__()
         self.start = torch.nn.Parameter(torch.randn(tokens, width))
-        self.lstm = torch.nn.LSTM(width, width // 2, num_layers=2, bidirectional=True, batch_first=True) if kind == "lstm" else None
-        self.mlp = torch.nn.Sequential(torch.nn.Linear(width, width), torch.nn.ReLU(), torch.nn.Linear(width, width))
+        self.lstm = (
+            torch.nn.LSTM(
+                width, width // 2, num_layers=2, bidirectional=True, batch_first=True
+            )
+            if kind == "lstm"
+            else None
+        )
+        self.mlp = torch.nn.Sequential(
+            torch.nn.Linear(width, width),
+            torch.nn.ReLU(),
+            torch.nn.Linear(width, width),
+        )
 
     def forward(self) -> torch.Tensor:
         """The prompt (tokens, width); the same for all rows of a batch, so it is computed once a step."""

@@ -24,7 +24,13 @@ class NaiveBayes:
     """
 
     def __init__(self, tokenize):
-        vectorizer = TfidfVectorizer(tokenizer=tokenize, token_pattern=None, lowercase=False, ngram_range=(1, 2), sublinear_tf=True)
+        vectorizer = TfidfVectorizer(
+            tokenizer=tokenize,
+            token_pattern=None,
+            lowercase=False,
+            ngram_range=(1, 2),
+            sublinear_tf=True,
+        )
         self.pipeline = make_pipeline(vectorizer, MultinomialNB())
 
     def fit(self, rows: list[dict]) -> None:
@@ -33,7 +39,9 @@ class NaiveBayes:
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
         """Log-probabilities (B, labels)."""
-        return torch.from_numpy(self.pipeline.predict_log_proba([row["text"] for row in rows]))
+        return torch.from_numpy(
+            self.pipeline.predict_log_proba([row["text"] for row in rows])
+        )
 
 # %% ../../notebooks/01_four_paradigms.ipynb #vectors
 def word_vectors(tokenizer) -> KeyedVectors:
@@ -41,7 +49,9 @@ def word_vectors(tokenizer) -> KeyedVectors:
     file = resolve("mini-word2vec", "*.safetensors").location + "/vectors.safetensors"
     matrix = load_file(file)["vectors"].astype(np.float32)
     vectors = KeyedVectors(vector_size=matrix.shape[1])
-    vectors.add_vectors([tokenizer.convert_ids_to_tokens(i) for i in range(len(matrix))], matrix)
+    vectors.add_vectors(
+        [tokenizer.convert_ids_to_tokens(i) for i in range(len(matrix))], matrix
+    )
     return vectors
 
 # %% ../../notebooks/01_four_paradigms.ipynb #lstm
@@ -58,19 +68,33 @@ class LstmClassifier(torch.nn.Module):
         self.tokenizer = tokenizer
         scaled = torch.from_numpy(vectors.vectors / vectors.vectors.std())
         self.embed = torch.nn.Embedding.from_pretrained(scaled, freeze=True)
-        self.lstm = torch.nn.LSTM(scaled.shape[1], width, batch_first=True, bidirectional=True)
+        self.lstm = torch.nn.LSTM(
+            scaled.shape[1], width, batch_first=True, bidirectional=True
+        )
         self.head = torch.nn.Linear(2 * width, labels)
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels)."""
         inputs = self.tokenizer(
-            [r["text"] or " . " for r in rows], add_special_tokens=False, truncation=True, max_length=128, padding=True, return_tensors="pt"
+            [r["text"] or " . " for r in rows],
+            add_special_tokens=False,
+            truncation=True,
+            max_length=128,
+            padding=True,
+            return_tensors="pt",
         )
         lengths = inputs["attention_mask"].sum(1).clamp(min=1)
-        packed = pack_padded_sequence(self.embed(inputs["input_ids"]), lengths, batch_first=True, enforce_sorted=False)  # no state sees padding
+        packed = pack_padded_sequence(
+            self.embed(inputs["input_ids"]),
+            lengths,
+            batch_first=True,
+            enforce_sorted=False,
+        )  # no state sees padding
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         return self.head(states.sum(1) / lengths.unsqueeze(1))
 
     def loss(self, rows: list[dict]) -> torch.Tensor:
         """Cross-entropy over the classes."""
-        return torch.nn.functional.cross_entropy(self.scores(rows), torch.tensor([r["label"] for r in rows]))
+        return torch.nn.functional.cross_entropy(
+            self.scores(rows), torch.tensor([r["label"] for r in rows])
+        )

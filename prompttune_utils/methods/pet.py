@@ -12,11 +12,18 @@ import torch
 from torch.nn.functional import cross_entropy, kl_div
 
 from .fine_tuning import HeadClassifier
-from .prompting import PromptClassifier, Template, encode, text_ids
+from prompttune_utils.methods.prompting import (
+    PromptClassifier,
+    Template,
+    encode,
+    text_ids,
+)
 from ..training import fit
 
 # %% ../../notebooks/07_pet.ipynb #hide-words
-def hide_words(template: Template, row: dict, generator: random.Random, share: float = 0.15) -> tuple[dict[str, list[int]], list[int]]:
+def hide_words(
+    template: Template, row: dict, generator: random.Random, share: float = 0.15
+) -> tuple[dict[str, list[int]], list[int]]:
     """The encoded row with some words of its texts hidden, and the token to guess at each place (-100: none)."""
     tokenizer, texts = template.tokenizer, text_ids(template, row)
     inputs, own, at = encode(template, row), [], 1  # 0 is [CLS]
@@ -34,14 +41,20 @@ def hide_words(template: Template, row: dict, generator: random.Random, share: f
     return inputs, targets
 
 # %% ../../notebooks/07_pet.ipynb #mlm-loss
-def mlm_loss(model, template: Template, rows: list[dict], generator: random.Random) -> torch.Tensor:
+def mlm_loss(
+    model, template: Template, rows: list[dict], generator: random.Random
+) -> torch.Tensor:
     """Cross-entropy over the vocabulary at the hidden words of these rows; only there the vocabulary's logits are computed."""
     device = model.get_output_embeddings().weight.device
     hidden = [hide_words(template, row, generator) for row in rows]
     wanted = [k for k in hidden[0][0] if k in template.tokenizer.model_input_names]
-    inputs = template.tokenizer.pad({k: [i[k] for i, _ in hidden] for k in wanted}, return_tensors="pt").to(device)
+    inputs = template.tokenizer.pad(
+        {k: [i[k] for i, _ in hidden] for k in wanted}, return_tensors="pt"
+    ).to(device)
     width = inputs["input_ids"].shape[1]
-    targets = torch.tensor([t + [-100] * (width - len(t)) for _, t in hidden], device=device)
+    targets = torch.tensor(
+        [t + [-100] * (width - len(t)) for _, t in hidden], device=device
+    )
     states = model.base_model(**inputs).last_hidden_state[targets != -100]
     head = getattr(model, "cls", None) or model.lm_head  # BERT's family, RoBERTa's
     return cross_entropy(head(states), targets[targets != -100])
@@ -53,29 +66,55 @@ class PetModel(PromptClassifier):
     `alpha` is the weight of the auxiliary loss, `extra` the number of unlabelled rows in a step (both as in Schick and Schuetze 2021, who take 12).
     """
 
-    def __init__(self, backbone, template, verbalizer, unlabelled: list[dict] = (), seed: int = 0, alpha: float = 1e-4, extra: int = 12):
+    def __init__(
+        self,
+        backbone,
+        template,
+        verbalizer,
+        unlabelled: list[dict] = (),
+        seed: int = 0,
+        alpha: float = 1e-4,
+        extra: int = 12,
+    ):
         super().__init__(backbone, template, verbalizer)
         self.model = copy.deepcopy(backbone.model)
-        self.unlabelled, self.alpha, self.extra, self.generator = list(unlabelled), alpha, extra, random.Random(seed)
+        self.unlabelled, self.alpha, self.extra, self.generator = (
+            list(unlabelled),
+            alpha,
+            extra,
+            random.Random(seed),
+        )
 
     def loss(self, rows: list[dict]) -> torch.Tensor:
         """(1 - alpha) label words + alpha hidden words; the label words alone without unlabelled rows."""
         loss = super().loss(rows)
         if not self.unlabelled:
             return loss
-        drawn = self.generator.sample(self.unlabelled, min(self.extra, len(self.unlabelled)))
-        return (1 - self.alpha) * loss + self.alpha * mlm_loss(self.model, self.template, drawn, self.generator)
+        drawn = self.generator.sample(
+            self.unlabelled, min(self.extra, len(self.unlabelled))
+        )
+        return (1 - self.alpha) * loss + self.alpha * mlm_loss(
+            self.model, self.template, drawn, self.generator
+        )
 
 # %% ../../notebooks/07_pet.ipynb #merge
-def merge_logits(logits: torch.Tensor, weights: list[float] | None = None) -> torch.Tensor:
+def merge_logits(
+    logits: torch.Tensor, weights: list[float] | None = None
+) -> torch.Tensor:
     """Weighted mean (N, C) of the raw label-word logits (models, N, C); equal weights when None.
 
     Raises:
         ValueError: weights that are not one for each model, negative ones, or none above 0.
     """
-    weights = torch.ones(len(logits)) if weights is None else torch.as_tensor(weights, dtype=logits.dtype)
+    weights = (
+        torch.ones(len(logits))
+        if weights is None
+        else torch.as_tensor(weights, dtype=logits.dtype)
+    )
     if len(weights) != len(logits) or weights.min() < 0 or weights.sum() == 0:
-        raise ValueError(f"{len(logits)} models and the weights {weights.tolist()}: give one a model, not negative, at least one above 0.")
+        raise ValueError(
+            f"{len(logits)} models and the weights {weights.tolist()}: give one a model, not negative, at least one above 0."
+        )
     return torch.einsum("m,mnc->nc", weights / weights.sum(), logits)
 
 
@@ -84,31 +123,66 @@ def soft_labels(logits: torch.Tensor, temperature: float = 2.0) -> torch.Tensor:
     return (logits / temperature).softmax(-1)
 
 
-def soft_loss(logits: torch.Tensor, soft: torch.Tensor, temperature: float = 2.0) -> torch.Tensor:
+def soft_loss(
+    logits: torch.Tensor, soft: torch.Tensor, temperature: float = 2.0
+) -> torch.Tensor:
     """KL divergence of softened predictions from soft labels, times T^2, so that its gradient does not shrink with T."""
-    return kl_div((logits / temperature).log_softmax(-1), soft, reduction="batchmean") * temperature**2
+    return (
+        kl_div((logits / temperature).log_softmax(-1), soft, reduction="batchmean")
+        * temperature**2
+    )
 
 # %% ../../notebooks/07_pet.ipynb #distil
-def distil(backbone, rows: list[dict], soft: torch.Tensor, *, learning_rate, steps, batch_size=8, seed=0, temperature=2.0) -> HeadClassifier:
+def distil(
+    backbone,
+    rows: list[dict],
+    soft: torch.Tensor,
+    *,
+    learning_rate,
+    steps,
+    batch_size=8,
+    seed=0,
+    temperature=2.0,
+) -> HeadClassifier:
     """A fresh model with a head over the mean vector, trained on soft labels (N, C) of the rows; gold labels are not used."""
     torch.manual_seed(seed)
     student = HeadClassifier(backbone, soft.shape[1], pooling="mean")
     taught = [row | {"soft": target} for row, target in zip(rows, soft, strict=True)]
 
     def loss(batch):
-        return soft_loss(student.scores(batch), torch.stack([row["soft"] for row in batch]).to(student.head.weight.device), temperature)
+        return soft_loss(
+            student.scores(batch),
+            torch.stack([row["soft"] for row in batch]).to(student.head.weight.device),
+            temperature,
+        )
 
-    fit(student, taught, loss, learning_rate=learning_rate, steps=steps, batch_size=batch_size, seed=seed)
+    fit(
+        student,
+        taught,
+        loss,
+        learning_rate=learning_rate,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+    )
     return student
 
 # %% ../../notebooks/07_pet.ipynb #ipet
-def teachers(models: int, own: int, generator: random.Random, share: float = 0.25) -> list[int]:
+def teachers(
+    models: int, own: int, generator: random.Random, share: float = 0.25
+) -> list[int]:
     """Which of the other models label the texts for model `own`: a random share, at least one."""
     others = [number for number in range(models) if number != own]
     return generator.sample(others, max(1, round(share * len(others))))
 
 
-def next_set(labelled: list[dict], unlabelled: list[dict], logits: torch.Tensor, growth: float, generator: random.Random) -> list[dict]:
+def next_set(
+    labelled: list[dict],
+    unlabelled: list[dict],
+    logits: torch.Tensor,
+    growth: float,
+    generator: random.Random,
+) -> list[dict]:
     """The labelled rows and so many unlabelled ones, labelled by `logits` (N, C), that each class is `growth` times as large.
 
     Raises:
@@ -118,9 +192,13 @@ def next_set(labelled: list[dict], unlabelled: list[dict], logits: torch.Tensor,
     added = []
     for label in sorted({row["label"] for row in labelled}):
         wanted = round((growth - 1) * sum(row["label"] == label for row in labelled))
-        left = {i: confidence[i].item() for i in (guess == label).nonzero()[:, 0].tolist()}
+        left = {
+            i: confidence[i].item() for i in (guess == label).nonzero()[:, 0].tolist()
+        }
         if len(left) < wanted:
-            raise ValueError(f"Label {label} is given to {len(left)} of {len(unlabelled)} texts and wanted for {wanted}: give more texts or a smaller growth.")
+            raise ValueError(
+                f"Label {label} is given to {len(left)} of {len(unlabelled)} texts and wanted for {wanted}: give more texts or a smaller growth."
+            )
         for _ in range(wanted):
             i = generator.choices(list(left), list(left.values()))[0]
             del left[i]
@@ -136,8 +214,13 @@ def multi_mask(backbone, text: str, word: str) -> tuple[float, list[str]]:
     """
     tokenizer, total, order = backbone.tokenizer, 0.0, []
     wanted = tokenizer(" " + word, add_special_tokens=False)["input_ids"]
-    inputs = tokenizer(text.replace("{mask}", " ".join([tokenizer.mask_token] * len(wanted))), return_tensors="pt").to(backbone.device)
-    places = (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()[:, 0].tolist()
+    inputs = tokenizer(
+        text.replace("{mask}", " ".join([tokenizer.mask_token] * len(wanted))),
+        return_tensors="pt",
+    ).to(backbone.device)
+    places = (
+        (inputs["input_ids"][0] == tokenizer.mask_token_id).nonzero()[:, 0].tolist()
+    )
     left = dict(zip(places, wanted, strict=True))
     while left:
         table = backbone.model(**inputs).logits[0].log_softmax(-1)

@@ -22,12 +22,16 @@ def sentences(text: str) -> list[str]:
     return [piece for piece in ENDS.split(text.strip()) if piece]
 
 
-def _stranger(documents: list[list[str]], own: list[str], generator: random.Random) -> str:
+def _stranger(
+    documents: list[list[str]], own: list[str], generator: random.Random
+) -> str:
     """A sentence of another document than `own`."""
     return generator.choice(generator.choice([d for d in documents if d is not own]))
 
 # %% ../../notebooks/12_ppt.ipynb #pairs
-def sentence_pairs(documents: list[list[str]], count: int, generator: random.Random) -> list[dict]:
+def sentence_pairs(
+    documents: list[list[str]], count: int, generator: random.Random
+) -> list[dict]:
     """Rows `text`, `text_b`, `label` (0 next sentence, 1 same document, 2 another one) in equal numbers; documents have two sentences or more."""
     rows = []
     for number in range(count):
@@ -36,7 +40,11 @@ def sentence_pairs(documents: list[list[str]], count: int, generator: random.Ran
         first, second = document[at], document[at + 1]
         others = [i for i in range(len(document)) if i not in (at, at + 1)]
         if label == 1:
-            first, second = (first, document[generator.choice(others)]) if others else (second, first)
+            first, second = (
+                (first, document[generator.choice(others)])
+                if others
+                else (second, first)
+            )
         if label == 2:
             second = _stranger(documents, document, generator)
         rows.append({"text": first, "text_b": second, "label": label})
@@ -45,10 +53,14 @@ def sentence_pairs(documents: list[list[str]], count: int, generator: random.Ran
 
 def lettered(options: list[str]) -> str:
     """`A. one B. two`: the options of a question in one text."""
-    return " ".join(f"{letter}. {option}" for letter, option in zip("ABCDEF", options, strict=False))
+    return " ".join(
+        f"{letter}. {option}" for letter, option in zip("ABCDEF", options, strict=False)
+    )
 
 # %% ../../notebooks/12_ppt.ipynb #choices
-def next_sentence_choices(documents: list[list[str]], count: int, generator: random.Random, options: int, fits) -> list[dict]:
+def next_sentence_choices(
+    documents: list[list[str]], count: int, generator: random.Random, options: int, fits
+) -> list[dict]:
     """Rows `text`, `text_b` (lettered options), `label` (which one is the next sentence); `fits(row)` says whether a row is short enough."""
     rows = []
     while len(rows) < count:
@@ -59,37 +71,73 @@ def next_sentence_choices(documents: list[list[str]], count: int, generator: ran
         while len(offered) < options:
             offered.append(_stranger(documents, document, generator))
         generator.shuffle(offered)
-        row = {"text": document[at], "text_b": lettered(offered), "label": offered.index(document[at + 1])}
+        row = {
+            "text": document[at],
+            "text_b": lettered(offered),
+            "label": offered.index(document[at + 1]),
+        }
         if fits(row):
             rows.append(row)
     return rows
 
 
-def as_choice(row: dict, words: list[str], generator: random.Random | None = None) -> dict:
+def as_choice(
+    row: dict, words: list[str], generator: random.Random | None = None
+) -> dict:
     """A row of another format in the unified one: its label words become lettered options, shuffled if there is a generator."""
     options = generator.sample(words, len(words)) if generator else words
     text = " ".join(row[slot] for slot in ("text", "text_b") if slot in row)
-    return {"text": text, "text_b": lettered([f"{word}." for word in options]), "label": options.index(words[row["label"]])}
+    return {
+        "text": text,
+        "text_b": lettered([f"{word}." for word in options]),
+        "label": options.index(words[row["label"]]),
+    }
 
 # %% ../../notebooks/12_ppt.ipynb #pseudo
 def pseudo_labelled(teacher, texts: list[str], confidence: float = 0.7) -> list[dict]:
     """The texts for which the teacher's likeliest label has more than that probability, with this label; `teacher.scores` maps rows to logits."""
-    sure, label = score_rows([{"text": text} for text in texts], teacher.scores).softmax(-1).max(-1)
-    return [{"text": text, "label": int(y)} for text, p, y in zip(texts, sure, label, strict=True) if p > confidence]
+    sure, label = (
+        score_rows([{"text": text} for text in texts], teacher.scores)
+        .softmax(-1)
+        .max(-1)
+    )
+    return [
+        {"text": text, "label": int(y)}
+        for text, p, y in zip(texts, sure, label, strict=True)
+        if p > confidence
+    ]
 
 # %% ../../notebooks/12_ppt.ipynb #pretrain
-def pretrain(prompt: SoftPrompt, rows: list[dict], keep: list[int], learning_rate: float, batch_size: int = 8, seed: int = 0) -> dict[int, torch.Tensor]:
+def pretrain(
+    prompt: SoftPrompt,
+    rows: list[dict],
+    keep: list[int],
+    learning_rate: float,
+    batch_size: int = 8,
+    seed: int = 0,
+) -> dict[int, torch.Tensor]:
     """Trains `prompt.prompt` and nothing else, for max(keep) steps: number of steps -> vectors (P, d); 0 is the start.
 
     Raises ValueError when the backbone is not frozen.
     """
     if any(weight.requires_grad for weight in prompt.model.parameters()):
-        raise ValueError("The backbone would get gradients: freeze it with model.requires_grad_(False) before its prompt is pre-trained.")
+        raise ValueError(
+            "The backbone would get gradients: freeze it with model.requires_grad_(False) before its prompt is pre-trained."
+        )
     kept = {0: prompt.prompt().detach().clone()}
 
     def after_step(step: int) -> None:
         if step in keep:
             kept[step] = prompt.prompt().detach().clone()
 
-    fit(prompt.prompt, rows, prompt.loss, learning_rate=learning_rate, steps=max(keep), batch_size=batch_size, seed=seed, after_step=after_step)
+    fit(
+        prompt.prompt,
+        rows,
+        prompt.loss,
+        learning_rate=learning_rate,
+        steps=max(keep),
+        batch_size=batch_size,
+        seed=seed,
+        after_step=after_step,
+    )
     return kept

@@ -12,7 +12,12 @@ import torch
 from torch import nn
 
 from ..evaluation import accuracy, score_rows
-from .prompting import PromptClassifier, Template, check_slots, encode_batch
+from prompttune_utils.methods.prompting import (
+    PromptClassifier,
+    Template,
+    check_slots,
+    encode_batch,
+)
 from ..scoring import hidden_at, label_scores, remove_prior
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #soft-template
@@ -27,14 +32,38 @@ class SoftTemplate(Template):
     """
 
     def __init__(self, pattern: str, tokenizer, max_length: int = 128):
-        check_slots(pattern, re.findall(r"\{([^{}]*)\}", SOFT_SLOT.sub("", pattern).replace(tokenizer.mask_token, "{mask}")))
+        check_slots(
+            pattern,
+            re.findall(
+                r"\{([^{}]*)\}",
+                SOFT_SLOT.sub("", pattern).replace(tokenizer.mask_token, "{mask}"),
+            ),
+        )
         unknown = tokenizer.unk_token
-        super().__init__(SOFT_SLOT.sub(lambda slot: f" {unknown}" * int(slot[1] or 1) + " ", pattern), tokenizer, max_length)
-        self.pattern, self.soft = pattern, sum(int(number or 1) for number in SOFT_SLOT.findall(pattern))
+        super().__init__(
+            SOFT_SLOT.sub(
+                lambda slot: f" {unknown}" * int(slot[1] or 1) + " ", pattern
+            ),
+            tokenizer,
+            max_length,
+        )
+        self.pattern, self.soft = (
+            pattern,
+            sum(int(number or 1) for number in SOFT_SLOT.findall(pattern)),
+        )
         fresh = itertools.count(FIRST_SOFT)
-        self.parts = [(name, ids and [next(fresh) if i == tokenizer.unk_token_id else i for i in ids]) for name, ids in self.parts]
+        self.parts = [
+            (
+                name,
+                ids
+                and [next(fresh) if i == tokenizer.unk_token_id else i for i in ids],
+            )
+            for name, ids in self.parts
+        ]
         if next(fresh) - FIRST_SOFT != self.soft:
-            raise ValueError(f"The template {pattern!r} has words that the tokenizer does not know: write others.")
+            raise ValueError(
+                f"The template {pattern!r} has words that the tokenizer does not know: write others."
+            )
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #free-vectors
 class FreeVectors(nn.Module):
@@ -49,7 +78,9 @@ class FreeVectors(nn.Module):
         """The vectors (P, d) as they are now."""
         moved = self.moved.view_as(self.moved)
         if moved.requires_grad:
-            moved.register_hook(lambda gradient: gradient / self.speed)  # else clipping would see this gradient alone
+            moved.register_hook(
+                lambda gradient: gradient / self.speed
+            )  # else clipping would see this gradient alone
         return self.start + self.speed * moved
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #soft-prompt
@@ -63,8 +94,12 @@ class SoftPrompt(PromptClassifier):
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Word embeddings (B, T, d) of ids (B, T), with the prompt's vectors in its slots."""
         soft = ids >= FIRST_SOFT
-        words = self.model.get_input_embeddings()(ids.masked_fill(soft, self.template.tokenizer.unk_token_id))
-        return words.masked_scatter(soft.unsqueeze(-1), self.prompt()[ids[soft] - FIRST_SOFT])
+        words = self.model.get_input_embeddings()(
+            ids.masked_fill(soft, self.template.tokenizer.unk_token_id)
+        )
+        return words.masked_scatter(
+            soft.unsqueeze(-1), self.prompt()[ids[soft] - FIRST_SOFT]
+        )
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels) of the label words at the mask, less the prior once it is known."""
@@ -92,8 +127,15 @@ class Adapter(nn.Module):
 def insert_adapters(model, kind: str, bottleneck: int = 16) -> None:
     """Puts new adapters into every layer of a model of BERT's family: two for `houlsby`, one for `pfeiffer`."""
     for layer in model.base_model.encoder.layer:
-        for part in [layer.output] + ([layer.attention.output] if kind == "houlsby" else []):
-            part.dropout = nn.Sequential(part.dropout, Adapter(part.dense.out_features, bottleneck).to(part.dense.weight.device))
+        for part in [layer.output] + (
+            [layer.attention.output] if kind == "houlsby" else []
+        ):
+            part.dropout = nn.Sequential(
+                part.dropout,
+                Adapter(part.dense.out_features, bottleneck).to(
+                    part.dense.weight.device
+                ),
+            )
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #prepare
 MOVES = ["full", "houlsby", "pfeiffer", "top layers", "prompt only"]
@@ -107,11 +149,23 @@ def prepare(model, moves: str, bottleneck: int = 16):
     if moves in ("houlsby", "pfeiffer"):
         insert_adapters(model, moves, bottleneck)
     layers = len(model.base_model.encoder.layer)
-    top = tuple(f".layer.{number}." for number in range(layers - max(1, layers // 4), layers))
-    marks = {"full": ("",), "houlsby": (".down.", ".up.", ".LayerNorm."), "pfeiffer": (".down.", ".up."), "top layers": top, "prompt only": ()}
+    top = tuple(
+        f".layer.{number}." for number in range(layers - max(1, layers // 4), layers)
+    )
+    marks = {
+        "full": ("",),
+        "houlsby": (".down.", ".up.", ".LayerNorm."),
+        "pfeiffer": (".down.", ".up."),
+        "top layers": top,
+        "prompt only": (),
+    }
     for name, weight in model.named_parameters():
-        inner = ".layer." in name  # the LayerNorms of the embeddings and of the output stay
-        weight.requires_grad_(moves == "full" or (inner and any(mark in name for mark in marks[moves])))
+        inner = (
+            ".layer." in name
+        )  # the LayerNorms of the embeddings and of the output stay
+        weight.requires_grad_(
+            moves == "full" or (inner and any(mark in name for mark in marks[moves]))
+        )
     return model
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #word-ids
@@ -119,8 +173,12 @@ def word_ids(tokenizer) -> list[int]:
     """Ids of the vocabulary's whole words: letters only, and read back as the same single token."""
     tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     tokens = [(text, number) for text, number in tokens if text.isalpha()]
-    read = tokenizer([text for text, _ in tokens], add_special_tokens=False)["input_ids"]
-    return [number for (_, number), ids in zip(tokens, read, strict=True) if ids == [number]]
+    read = tokenizer([text for text, _ in tokens], add_special_tokens=False)[
+        "input_ids"
+    ]
+    return [
+        number for (_, number), ids in zip(tokens, read, strict=True) if ids == [number]
+    ]
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #search-words
 def mask_logits(backbone, template: Template, rows: list[dict]) -> torch.Tensor:
@@ -128,12 +186,21 @@ def mask_logits(backbone, template: Template, rows: list[dict]) -> torch.Tensor:
 
     def score(part):
         inputs, position = encode_batch(template, part, backbone.device)
-        return backbone.model.get_output_embeddings()(hidden_at(backbone.model, inputs, position))
+        return backbone.model.get_output_embeddings()(
+            hidden_at(backbone.model, inputs, position)
+        )
 
     return score_rows(rows, score)
 
 
-def search_words(backbone, template: Template, rows: list[dict], labels: int, k: int, apart: bool = False) -> list[tuple[str, ...]]:
+def search_words(
+    backbone,
+    template: Template,
+    rows: list[dict],
+    labels: int,
+    k: int,
+    apart: bool = False,
+) -> list[tuple[str, ...]]:
     """Combinations of one word a label, the best on `rows` (zero-shot accuracy, then loss) first.
 
     The `k` candidates of a label are the likeliest words on its rows, or if `apart` those that are likelier there than for the other labels.
@@ -141,28 +208,56 @@ def search_words(backbone, template: Template, rows: list[dict], labels: int, k:
     allowed = torch.tensor(word_ids(backbone.tokenizer))
     logits = mask_logits(backbone, template, rows)[:, allowed]
     gold = torch.tensor([row["label"] for row in rows])
-    likely = torch.stack([logits.log_softmax(-1)[gold == label].mean(0) for label in range(labels)])
+    likely = torch.stack(
+        [logits.log_softmax(-1)[gold == label].mean(0) for label in range(labels)]
+    )
     options = (likely - apart * likely.mean(0)).topk(k).indices.tolist()
-    combinations = torch.tensor([c for c in itertools.product(*options) if len(set(c)) == labels])
+    combinations = torch.tensor(
+        [c for c in itertools.product(*options) if len(set(c)) == labels]
+    )
     log_p = logits[:, combinations].log_softmax(-1)  # (rows, combinations, labels)
     scores = log_p - log_p.mean(0)
     hits = (scores.argmax(-1) == gold[:, None]).float().mean(0)
-    loss = -scores.log_softmax(-1).gather(2, gold[:, None, None].expand(-1, len(combinations), 1)).mean((0, 2))
-    order = sorted(range(len(combinations)), key=lambda i: (-hits[i].item(), loss[i].item()))
-    return [tuple(backbone.tokenizer.convert_ids_to_tokens(allowed[combinations[i]].tolist())) for i in order]
+    loss = (
+        -scores.log_softmax(-1)
+        .gather(2, gold[:, None, None].expand(-1, len(combinations), 1))
+        .mean((0, 2))
+    )
+    order = sorted(
+        range(len(combinations)), key=lambda i: (-hits[i].item(), loss[i].item())
+    )
+    return [
+        tuple(
+            backbone.tokenizer.convert_ids_to_tokens(allowed[combinations[i]].tolist())
+        )
+        for i in order
+    ]
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #search-template
-def flip(prompt: SoftPrompt, slot: int, rows: list[dict], others: list[dict], allowed: torch.Tensor, k: int, must: bool) -> int | None:
+def flip(
+    prompt: SoftPrompt,
+    slot: int,
+    rows: list[dict],
+    others: list[dict],
+    allowed: torch.Tensor,
+    k: int,
+    must: bool,
+) -> int | None:
     """Tries to put a better word into a slot, and returns its id, or None if none is better; some word if it `must`.
 
     The gradient on `rows` proposes `k` words of `allowed`; their loss on `others` decides.
     """
-    matrix, vectors = prompt.model.get_input_embeddings().weight.detach(), prompt.prompt.start
+    matrix, vectors = (
+        prompt.model.get_input_embeddings().weight.detach(),
+        prompt.prompt.start,
+    )
     (gradient,) = torch.autograd.grad(prompt.loss(rows), prompt.prompt.moved)
     best, found = None, None
     with torch.inference_mode():
         least, old = torch.inf if must else prompt.loss(others), vectors[slot].clone()
-        for candidate in allowed[(-(matrix[allowed] @ gradient[slot])).topk(k).indices].tolist():
+        for candidate in allowed[
+            (-(matrix[allowed] @ gradient[slot])).topk(k).indices
+        ].tolist():
             vectors[slot] = matrix[candidate]
             if (loss := prompt.loss(others)) < least:
                 least, best, found = loss, matrix[candidate], candidate
@@ -170,7 +265,9 @@ def flip(prompt: SoftPrompt, slot: int, rows: list[dict], others: list[dict], al
     return found
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #search-rounds
-def search_template(prompt: SoftPrompt, rows: list[dict], rounds: int, k: int, generator) -> list[list[int]]:
+def search_template(
+    prompt: SoftPrompt, rows: list[dict], rounds: int, k: int, generator
+) -> list[list[int]]:
     """Fills the slots of a frozen model's prompt with words, and returns the ids (P) after each round over all slots.
 
     `prompt.prompt` is a `FreeVectors`, which is written to; `generator` (random.Random) halves the rows anew for each slot.
@@ -182,7 +279,10 @@ def search_template(prompt: SoftPrompt, rows: list[dict], rounds: int, k: int, g
     for _ in range(rounds):
         for slot in range(len(ids)):
             mixed = generator.sample(rows, len(rows))
-            halves, empty = (mixed[: len(rows) // 2], mixed[len(rows) // 2 :]), ids[slot] == tokenizer.mask_token_id
+            halves, empty = (
+                (mixed[: len(rows) // 2], mixed[len(rows) // 2 :]),
+                ids[slot] == tokenizer.mask_token_id,
+            )
             ids[slot] = flip(prompt, slot, *halves, allowed, k, must=empty) or ids[slot]
         trail.append(list(ids))
     return trail

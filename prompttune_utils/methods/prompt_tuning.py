@@ -22,11 +22,15 @@ def label_tokens(backbone, words: list[str]) -> tuple[list[int], list[list[int]]
 
     Raises ValueError when two words have the same next token.
     """
-    ids = [backbone.tokenizer(word, add_special_tokens=False).input_ids for word in words]
+    ids = [
+        backbone.tokenizer(word, add_special_tokens=False).input_ids for word in words
+    ]
     shared = list(commonprefix(ids))
     following = [tokens[len(shared) :][:1] for tokens in ids]
     if [] in following or len({token for (token,) in following}) < len(ids):
-        raise ValueError(f"Two of the label words {words} begin with the same token of {backbone.name}: choose words that differ at once.")
+        raise ValueError(
+            f"Two of the label words {words} begin with the same token of {backbone.name}: choose words that differ at once."
+        )
     return [backbone.model.config.decoder_start_token_id, *shared], following
 
 # %% ../../notebooks/09_prompt_tuning.ipynb #text-to-text
@@ -35,12 +39,26 @@ class TextToText(torch.nn.Module):
 
     def __init__(self, backbone, words: list[str] = (), max_length: int = 96):
         super().__init__()
-        self.model, self.tokenizer, self.device = backbone.model, backbone.tokenizer, backbone.device
-        self.words, self.max_length, (self.begun, self.label_ids) = list(words), max_length, label_tokens(backbone, list(words))
+        self.model, self.tokenizer, self.device = (
+            backbone.model,
+            backbone.tokenizer,
+            backbone.device,
+        )
+        self.words, self.max_length, (self.begun, self.label_ids) = (
+            list(words),
+            max_length,
+            label_tokens(backbone, list(words)),
+        )
 
     def encode(self, texts: list[str]) -> dict[str, torch.Tensor]:
         """input_ids and attention_mask, each (B, N), padded on the right, longer texts cut."""
-        encoded = self.tokenizer(texts, padding=True, truncation=True, max_length=self.max_length, return_tensors="pt").to(self.device)
+        encoded = self.tokenizer(
+            texts,
+            padding=True,
+            truncation=True,
+            max_length=self.max_length,
+            return_tensors="pt",
+        ).to(self.device)
         return {name: encoded[name] for name in ("input_ids", "attention_mask")}
 
     def inputs(self, rows: list[dict]) -> dict[str, torch.Tensor]:
@@ -49,27 +67,59 @@ class TextToText(torch.nn.Module):
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels) of the label words' first tokens at the decoder's first step, or at the first in which they differ."""
-        return label_scores(self.model, self.inputs(rows) | {"decoder_input_ids": torch.tensor([self.begun] * len(rows), device=self.device)}, self.label_ids)
+        return label_scores(
+            self.model,
+            self.inputs(rows)
+            | {
+                "decoder_input_ids": torch.tensor(
+                    [self.begun] * len(rows), device=self.device
+                )
+            },
+            self.label_ids,
+        )
 
     def loss(self, rows: list[dict]) -> torch.Tensor:
         """Cross-entropy of the targets' tokens, among the whole vocabulary, as in T5."""
-        target = self.encode([row["target"] if "target" in row else self.words[row["label"]] for row in rows])
-        return self.model(**self.inputs(rows), labels=target["input_ids"].masked_fill(target["attention_mask"] == 0, -100)).loss
+        target = self.encode(
+            [
+                row["target"] if "target" in row else self.words[row["label"]]
+                for row in rows
+            ]
+        )
+        return self.model(
+            **self.inputs(rows),
+            labels=target["input_ids"].masked_fill(target["attention_mask"] == 0, -100),
+        ).loss
 
     def label_loss(self, rows: list[dict]) -> torch.Tensor:
         """Cross-entropy among the label words alone, as in chapter 3."""
-        return torch.nn.functional.cross_entropy(self.scores(rows), torch.tensor([row["label"] for row in rows], device=self.device))
+        return torch.nn.functional.cross_entropy(
+            self.scores(rows),
+            torch.tensor([row["label"] for row in rows], device=self.device),
+        )
 
 # %% ../../notebooks/09_prompt_tuning.ipynb #write
-def write(model: TextToText, rows: list[dict], tokens: int = 80, batch_size: int = 50) -> list[str]:
+def write(
+    model: TextToText, rows: list[dict], tokens: int = 80, batch_size: int = 50
+) -> list[str]:
     """What the model writes after each row's text, greedily, at most `tokens` tokens."""
     out = [""] * len(rows)
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]["text"]))  # batches of like length
+    order = sorted(
+        range(len(rows)), key=lambda i: len(rows[i]["text"])
+    )  # batches of like length
     for start in range(0, len(order), batch_size):
         part = order[start : start + batch_size]
         with torch.inference_mode():
-            ids = model.model.generate(**model.inputs([rows[i] for i in part]), max_new_tokens=tokens, do_sample=False)
-        for i, text in zip(part, model.tokenizer.batch_decode(ids, skip_special_tokens=True), strict=True):
+            ids = model.model.generate(
+                **model.inputs([rows[i] for i in part]),
+                max_new_tokens=tokens,
+                do_sample=False,
+            )
+        for i, text in zip(
+            part,
+            model.tokenizer.batch_decode(ids, skip_special_tokens=True),
+            strict=True,
+        ):
             out[i] = text
     return out
 
@@ -80,10 +130,20 @@ class PromptTuned(TextToText):
     It freezes the backbone that it is given, whoever else holds it. `vectors` is where the training starts.
     """
 
-    def __init__(self, backbone, vectors: torch.Tensor, words: list[str] = (), max_length: int = 96):
+    def __init__(
+        self,
+        backbone,
+        vectors: torch.Tensor,
+        words: list[str] = (),
+        max_length: int = 96,
+    ):
         super().__init__(backbone, words, max_length)
-        if vectors.ndim != 2 or vectors.shape[1] != (width := backbone.model.config.hidden_size):
-            raise ValueError(f"A prompt of the shape {tuple(vectors.shape)} does not fit {backbone.name}: it reads vectors (P, {width}).")
+        if vectors.ndim != 2 or vectors.shape[1] != (
+            width := backbone.model.config.hidden_size
+        ):
+            raise ValueError(
+                f"A prompt of the shape {tuple(vectors.shape)} does not fit {backbone.name}: it reads vectors (P, {width})."
+            )
         self.model.requires_grad_(False)
         self.prompt = torch.nn.Parameter(vectors.detach().clone().to(backbone.device))
 
@@ -91,42 +151,71 @@ class PromptTuned(TextToText):
         """inputs_embeds (B, P + N, d) and attention_mask (B, P + N)."""
         encoded = super().inputs(rows)
         embedded = self.model.get_input_embeddings()(encoded["input_ids"])
-        mask = torch.nn.functional.pad(encoded["attention_mask"], (len(self.prompt), 0), value=1)
-        return {"inputs_embeds": torch.cat([self.prompt.expand(len(rows), -1, -1), embedded], 1), "attention_mask": mask}
+        mask = torch.nn.functional.pad(
+            encoded["attention_mask"], (len(self.prompt), 0), value=1
+        )
+        return {
+            "inputs_embeds": torch.cat(
+                [self.prompt.expand(len(rows), -1, -1), embedded], 1
+            ),
+            "attention_mask": mask,
+        }
 
 # %% ../../notebooks/09_prompt_tuning.ipynb #start
-def starting_vectors(backbone, length: int, how: str, seed: int, words: list[str] = ()) -> torch.Tensor:
+def starting_vectors(
+    backbone, length: int, how: str, seed: int, words: list[str] = ()
+) -> torch.Tensor:
     """Where a prompt starts, (length, d): `random` (uniform in [-0.5, 0.5]), `vocabulary`, or `label words`, then vocabulary.
 
     Raises ValueError for another way.
     """
     if how not in ("random", "vocabulary", "label words"):
-        raise ValueError(f"A prompt cannot start from {how!r}: choose random, vocabulary or label words.")
+        raise ValueError(
+            f"A prompt cannot start from {how!r}: choose random, vocabulary or label words."
+        )
     generator, tokenizer = torch.Generator().manual_seed(seed), backbone.tokenizer
     matrix = backbone.model.get_input_embeddings().weight.detach().cpu()
     if how == "random":
         return torch.rand(length, matrix.shape[1], generator=generator) - 0.5
-    ordinary = [i for token, i in sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1]) if not token.startswith(("[", "<"))]
-    vectors = matrix[torch.tensor(ordinary)[torch.randperm(len(ordinary), generator=generator)[:length]]].clone()
+    ordinary = [
+        i
+        for token, i in sorted(tokenizer.get_vocab().items(), key=lambda pair: pair[1])
+        if not token.startswith(("[", "<"))
+    ]
+    vectors = matrix[
+        torch.tensor(ordinary)[
+            torch.randperm(len(ordinary), generator=generator)[:length]
+        ]
+    ].clone()
     if how == "label words":
         for vector, word in zip(vectors, words, strict=False):
-            vector.copy_(matrix[tokenizer(word, add_special_tokens=False).input_ids].mean(0))
+            vector.copy_(
+                matrix[tokenizer(word, add_special_tokens=False).input_ids].mean(0)
+            )
     return vectors
 
 # %% ../../notebooks/09_prompt_tuning.ipynb #save
 def save_prompt(path: str | Path, vectors: torch.Tensor, backbone) -> None:
     """Writes a prompt (P, d) and the name and hash of its backbone to a safetensors file."""
     about = {"backbone": backbone.name, "weights": hub.weights_hash(backbone.model)}
-    save_file({"prompt": vectors.detach().cpu().contiguous()}, str(path), metadata=about)
+    save_file(
+        {"prompt": vectors.detach().cpu().contiguous()}, str(path), metadata=about
+    )
 
 
 def load_prompt(path: str | Path, backbone) -> torch.Tensor:
     """The vectors (P, d) of a saved prompt. Raises ValueError for a file of another kind, and for a prompt of other weights than the backbone's."""
     try:
         with safe_open(str(path), "pt") as file:
-            about, here, vectors = file.metadata() or {}, hub.weights_hash(backbone.model), file.get_tensor("prompt")
+            about, here, vectors = (
+                file.metadata() or {},
+                hub.weights_hash(backbone.model),
+                file.get_tensor("prompt"),
+            )
     except SafetensorError as error:
-        raise ValueError(f"{Path(path).name} is no saved prompt, or is damaged ({error}): save it again with save_prompt.") from error
+        raise ValueError(
+            f"{Path(path).name} is no saved prompt, or is damaged ({error}): save it again with save_prompt."
+        ) from error
     if about.get("weights") != here:
         raise ValueError(
             f"{Path(path).name} was trained for {about.get('backbone')} (weights {about.get('weights')}) and {backbone.name} has the weights {here}: "
@@ -138,20 +227,44 @@ def load_prompt(path: str | Path, backbone) -> torch.Tensor:
 class PromptBank(TextToText):
     """Several prompts {name: (P, d)} before one frozen encoder-decoder; `row["prompt"]` says which stands before a row."""
 
-    def __init__(self, backbone, prompts: dict[str, torch.Tensor], words: list[str] = (), max_length: int = 96):
+    def __init__(
+        self,
+        backbone,
+        prompts: dict[str, torch.Tensor],
+        words: list[str] = (),
+        max_length: int = 96,
+    ):
         super().__init__(backbone, words, max_length)
-        self.prompts = {name: vectors.detach().to(backbone.device) for name, vectors in prompts.items()}
+        self.prompts = {
+            name: vectors.detach().to(backbone.device)
+            for name, vectors in prompts.items()
+        }
 
     def inputs(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """inputs_embeds (B, P + N, d) and attention_mask (B, P + N); P is the length of the longest prompt of the batch."""
         if unknown := {row["prompt"] for row in rows} - set(self.prompts):
-            raise ValueError(f"There is no prompt {sorted(unknown)[0]!r} in the bank: it has {', '.join(self.prompts)}.")
-        encoded, chosen = super().inputs(rows), [self.prompts[row["prompt"]] for row in rows]
+            raise ValueError(
+                f"There is no prompt {sorted(unknown)[0]!r} in the bank: it has {', '.join(self.prompts)}."
+            )
+        encoded, chosen = (
+            super().inputs(rows),
+            [self.prompts[row["prompt"]] for row in rows],
+        )
         empty = [max(map(len, chosen)) - len(vectors) for vectors in chosen]
-        before = torch.stack([torch.nn.functional.pad(vectors, (0, 0, gap, 0)) for vectors, gap in zip(chosen, empty, strict=True)])
-        seen = torch.stack([torch.arange(before.shape[1], device=self.device) >= gap for gap in empty]).to(encoded["attention_mask"].dtype)
+        before = torch.stack(
+            [
+                torch.nn.functional.pad(vectors, (0, 0, gap, 0))
+                for vectors, gap in zip(chosen, empty, strict=True)
+            ]
+        )
+        seen = torch.stack(
+            [torch.arange(before.shape[1], device=self.device) >= gap for gap in empty]
+        ).to(encoded["attention_mask"].dtype)
         embedded = self.model.get_input_embeddings()(encoded["input_ids"])
-        return {"inputs_embeds": torch.cat([before, embedded], 1), "attention_mask": torch.cat([seen, encoded["attention_mask"]], 1)}
+        return {
+            "inputs_embeds": torch.cat([before, embedded], 1),
+            "attention_mask": torch.cat([seen, encoded["attention_mask"]], 1),
+        }
 
 # %% ../../notebooks/09_prompt_tuning.ipynb #bleu
 def respaced(tokenizer, text: str) -> str:
@@ -162,5 +275,10 @@ def respaced(tokenizer, text: str) -> str:
 def bleu(tokenizer, outputs: list[str], references: list[list[str]]) -> float:
     """sacreBLEU (0 to 100), without regard to case, of one output a row against all of the row's references."""
     spaced = [[respaced(tokenizer, text) for text in said] for said in references]
-    streams = [[said[min(k, len(said) - 1)] for said in spaced] for k in range(max(map(len, spaced)))]
-    return sacrebleu.corpus_bleu([text.lower() for text in outputs], streams, lowercase=True).score
+    streams = [
+        [said[min(k, len(said) - 1)] for said in spaced]
+        for k in range(max(map(len, spaced)))
+    ]
+    return sacrebleu.corpus_bleu(
+        [text.lower() for text in outputs], streams, lowercase=True
+    ).score

@@ -14,10 +14,19 @@ from ..scoring import label_scores, remove_prior
 # %% ../../notebooks/03_templates_and_verbalizers.ipynb #check-slots
 def check_slots(pattern: str, slots: list[str]) -> None:
     """Raises ValueError unless there is one {text}, one {mask}, at most one {text_b}, and nothing unknown."""
-    faults = [f"the unknown slot {{{name}}}" for name in sorted(set(slots) - {"text", "text_b", "mask", "sep"})]
-    faults += [f"{slots.count(name)} {{{name}}}" for name in sorted({"text", "mask", *slots} - {"sep"}) if slots.count(name) != 1]
+    faults = [
+        f"the unknown slot {{{name}}}"
+        for name in sorted(set(slots) - {"text", "text_b", "mask", "sep"})
+    ]
+    faults += [
+        f"{slots.count(name)} {{{name}}}"
+        for name in sorted({"text", "mask", *slots} - {"sep"})
+        if slots.count(name) != 1
+    ]
     if faults:
-        raise ValueError(f"The template {pattern!r} has {' and '.join(faults)}: write {{text}}, optional {{text_b}} and {{sep}}, and exactly one {{mask}}.")
+        raise ValueError(
+            f"The template {pattern!r} has {' and '.join(faults)}: write {{text}}, optional {{text_b}} and {{sep}}, and exactly one {{mask}}."
+        )
 
 # %% ../../notebooks/03_templates_and_verbalizers.ipynb #template
 class Template:
@@ -27,27 +36,58 @@ class Template:
     """
 
     def __init__(self, pattern: str, tokenizer, max_length: int = 128):
-        self.pattern, self.tokenizer, self.max_length = pattern, tokenizer, min(max_length, tokenizer.model_max_length)
-        pieces = re.split(r"\{([^{}]*)\}", pattern.replace(tokenizer.mask_token, "{mask}"))  # words and slots in turn
+        self.pattern, self.tokenizer, self.max_length = (
+            pattern,
+            tokenizer,
+            min(max_length, tokenizer.model_max_length),
+        )
+        pieces = re.split(
+            r"\{([^{}]*)\}", pattern.replace(tokenizer.mask_token, "{mask}")
+        )  # words and slots in turn
         check_slots(pattern, pieces[1::2])
         self.parts = []  # ("words", ids) or (slot name, None)
         for number, piece in enumerate(pieces):
             if number % 2:
                 self.parts.append((piece, None))
             elif piece.strip():
-                self.parts.append(("words", tokenizer(piece.rstrip(), add_special_tokens=False)["input_ids"]))
-        self.room = self.max_length - 2 - sum(len(ids) if ids else name in ("mask", "sep") for name, ids in self.parts)
+                self.parts.append(
+                    (
+                        "words",
+                        tokenizer(piece.rstrip(), add_special_tokens=False)[
+                            "input_ids"
+                        ],
+                    )
+                )
+        self.room = (
+            self.max_length
+            - 2
+            - sum(
+                len(ids) if ids else name in ("mask", "sep") for name, ids in self.parts
+            )
+        )
         if self.room < 1:
-            raise ValueError(f"The template {pattern!r} leaves no room for a text within {self.max_length} tokens: shorten it or raise max_length.")
+            raise ValueError(
+                f"The template {pattern!r} leaves no room for a text within {self.max_length} tokens: shorten it or raise max_length."
+            )
 
 # %% ../../notebooks/03_templates_and_verbalizers.ipynb #encode
 def text_ids(template: Template, row: dict) -> dict[str, list[int]]:
     """Token ids of the row's texts, cut until they fit: the longer text loses its last token first, the template none."""
     tokenizer, special = template.tokenizer, set(template.tokenizer.all_special_ids)
-    texts = {name: row[name][: 20 * template.max_length].encode("utf-8", "replace").decode() for name, _ in template.parts if name in ("text", "text_b")}
-    ids = {name: tokenizer(text, add_special_tokens=False)["input_ids"] for name, text in texts.items()}
+    texts = {
+        name: row[name][: 20 * template.max_length].encode("utf-8", "replace").decode()
+        for name, _ in template.parts
+        if name in ("text", "text_b")
+    }
+    ids = {
+        name: tokenizer(text, add_special_tokens=False)["input_ids"]
+        for name, text in texts.items()
+    }
     # a text that spells [MASK] must not become a second mask
-    ids = {name: [tokenizer.unk_token_id if i in special else i for i in row_ids] for name, row_ids in ids.items()}
+    ids = {
+        name: [tokenizer.unk_token_id if i in special else i for i in row_ids]
+        for name, row_ids in ids.items()
+    }
     while sum(map(len, ids.values())) > template.room:
         max(ids.values(), key=len).pop()
     return ids
@@ -58,18 +98,31 @@ def encode(template: Template, row: dict) -> dict[str, list[int]]:
     tokenizer, texts = template.tokenizer, text_ids(template, row)
     ids, types, segment = [tokenizer.cls_token_id], [0], 0
     for name, words in template.parts:
-        piece = {"words": words, "mask": [tokenizer.mask_token_id], "sep": [tokenizer.sep_token_id]}.get(name, texts.get(name))
+        piece = {
+            "words": words,
+            "mask": [tokenizer.mask_token_id],
+            "sep": [tokenizer.sep_token_id],
+        }.get(name, texts.get(name))
         ids += piece
         types += [segment] * len(piece)
         segment |= name == "sep"
-    return {"input_ids": ids + [tokenizer.sep_token_id], "token_type_ids": types + [segment]}
+    return {
+        "input_ids": ids + [tokenizer.sep_token_id],
+        "token_type_ids": types + [segment],
+    }
 
 # %% ../../notebooks/03_templates_and_verbalizers.ipynb #encode-batch
-def encode_batch(template: Template, rows: list[dict], device: str = "cpu") -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+def encode_batch(
+    template: Template, rows: list[dict], device: str = "cpu"
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Padded model inputs, each (B, T), and the position (B,) of the mask."""
     wanted = template.tokenizer.model_input_names
-    encoded = [{k: v for k, v in encode(template, row).items() if k in wanted} for row in rows]
-    inputs = template.tokenizer.pad({k: [e[k] for e in encoded] for k in encoded[0]}, return_tensors="pt").to(device)
+    encoded = [
+        {k: v for k, v in encode(template, row).items() if k in wanted} for row in rows
+    ]
+    inputs = template.tokenizer.pad(
+        {k: [e[k] for e in encoded] for k in encoded[0]}, return_tensors="pt"
+    ).to(device)
     position = (inputs["input_ids"] == template.tokenizer.mask_token_id).int().argmax(1)
     return dict(inputs), position
 
@@ -85,26 +138,46 @@ class Verbalizer:
     """
 
     def __init__(self, words: dict[str, str | list[str]], tokenizer):
-        self.words = {label: [w] if isinstance(w, str) else list(w) for label, w in words.items()}
+        self.words = {
+            label: [w] if isinstance(w, str) else list(w) for label, w in words.items()
+        }
         self.ids, taken = [], {}
         for label, options in self.words.items():
             if not options:
-                raise ValueError(f"The label {label!r} has no word: give it one of the vocabulary.")
+                raise ValueError(
+                    f"The label {label!r} has no word: give it one of the vocabulary."
+                )
             for word in options:
                 ids = tokenizer(" " + word, add_special_tokens=False)["input_ids"]
                 if len(ids) != 1 or ids[0] in tokenizer.all_special_ids:
                     pieces = ", ".join(tokenizer.convert_ids_to_tokens(ids))
-                    raise ValueError(f"The label word {word!r} of {label!r} is not one token of this model ({pieces}): choose a word of its vocabulary.")
+                    raise ValueError(
+                        f"The label word {word!r} of {label!r} is not one token of this model ({pieces}): choose a word of its vocabulary."
+                    )
                 if taken.setdefault(ids[0], label) != label:
-                    raise ValueError(f"The label word {word!r} stands for {taken[ids[0]]!r} and for {label!r}: give every label words of its own.")
-            self.ids.append(list(dict.fromkeys(tokenizer(" " + word, add_special_tokens=False)["input_ids"][0] for word in options)))
+                    raise ValueError(
+                        f"The label word {word!r} stands for {taken[ids[0]]!r} and for {label!r}: give every label words of its own."
+                    )
+            self.ids.append(
+                list(
+                    dict.fromkeys(
+                        tokenizer(" " + word, add_special_tokens=False)["input_ids"][0]
+                        for word in options
+                    )
+                )
+            )
 
 # %% ../../notebooks/03_templates_and_verbalizers.ipynb #classifier
 class PromptClassifier:
     """A masked LM (`hub.Backbone`) that classifies by filling a template; a verbalizer reads the answer."""
 
     def __init__(self, backbone, template: Template, verbalizer: Verbalizer):
-        self.model, self.device, self.template, self.verbalizer = backbone.model, backbone.device, template, verbalizer
+        self.model, self.device, self.template, self.verbalizer = (
+            backbone.model,
+            backbone.device,
+            template,
+            verbalizer,
+        )
         self.prior = None
 
     def scores(self, rows: list[dict]) -> torch.Tensor:

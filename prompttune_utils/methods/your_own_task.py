@@ -24,7 +24,13 @@ from scipy.optimize import linear_sum_assignment
 from .. import hub
 from ..evaluation import accuracy, score_rows
 from .p_tuning import FreePrompt
-from .prompt_oriented import SOFT_SLOT, SoftPrompt, SoftTemplate, mask_logits, word_ids
+from prompttune_utils.methods.prompt_oriented import (
+    SOFT_SLOT,
+    SoftPrompt,
+    SoftTemplate,
+    mask_logits,
+    word_ids,
+)
 from .prompt_tuning import load_prompt, starting_vectors
 from .prompting import Template, Verbalizer
 from ..training import fit
@@ -32,12 +38,19 @@ from ..training import fit
 # %% ../../notebooks/14_your_own_task.ipynb #count-labels
 def count_labels(rows: list[dict], labels: list[str]) -> Counter:
     """Different texts of each label. Raises ValueError for a label with fewer than 3: one each to train, to choose and to report on."""
-    counts = Counter(labels[row["label"]] for row in {row["text"]: row for row in reversed(rows)}.values())
+    counts = Counter(
+        labels[row["label"]]
+        for row in {row["text"]: row for row in reversed(rows)}.values()
+    )
     for number, row in enumerate(rows, 1):
         if counts[name := labels[row["label"]]] < 3:
-            raise ValueError(f"Row {number}: its label {name!r} has {counts[name]} different texts and needs 3: correct its spelling, or add or drop rows.")
+            raise ValueError(
+                f"Row {number}: its label {name!r} has {counts[name]} different texts and needs 3: correct its spelling, or add or drop rows."
+            )
     if missing := [label for label in labels if not counts[label]]:
-        raise ValueError(f"No row has the label {missing[0]!r}: add rows, or leave it out of the labels.")
+        raise ValueError(
+            f"No row has the label {missing[0]!r}: add rows, or leave it out of the labels."
+        )
     return counts
 
 # %% ../../notebooks/14_your_own_task.ipynb #choose
@@ -56,32 +69,49 @@ def choose(rows: list[dict], labels: list[str]) -> Advice:
     rarest, size = count_labels(rows, labels).most_common()[-1]
     start = f"The rarest label, {rarest!r}, has {size} rows"
     if size < FEW:
-        return Advice("label words", f"{start}, too few to train on: in chapters 3 and 8 so few rows were hardly ever better spent on training.")
+        return Advice(
+            "label words",
+            f"{start}, too few to train on: in chapters 3 and 8 so few rows were hardly ever better spent on training.",
+        )
     if size < MANY:
-        return Advice("soft prompt", f"{start}: enough for a few vectors, and the frozen model cannot be spoiled by them.")
-    return Advice("all weights", f"{start}: enough to tune the whole model, if a model of your own for this task is not too large to keep.")
+        return Advice(
+            "soft prompt",
+            f"{start}: enough for a few vectors, and the frozen model cannot be spoiled by them.",
+        )
+    return Advice(
+        "all weights",
+        f"{start}: enough to tune the whole model, if a model of your own for this task is not too large to keep.",
+    )
 
 # %% ../../notebooks/14_your_own_task.ipynb #split
-def split(rows: list[dict], labels: list[str], seed: int = 0) -> tuple[list[dict], list[dict], list[dict]]:
+def split(
+    rows: list[dict], labels: list[str], seed: int = 0
+) -> tuple[list[dict], list[dict], list[dict]]:
     """(train, dev, test): three, one and one fifth of each label's rows, at least one each, drawn by `seed`; a repeated text counts once.
 
     Raises ValueError for a label with fewer than 3 different texts.
     """
     count_labels(rows, labels)
-    unique = list({row["text"]: row for row in reversed(rows)}.values())[::-1]  # the first of equal texts stays
+    unique = list({row["text"]: row for row in reversed(rows)}.values())[
+        ::-1
+    ]  # the first of equal texts stays
     generator, parts = random.Random(seed), ([], [], [])
     for label in range(len(labels)):
         own = [row for row in unique if row["label"] == label]
         generator.shuffle(own)
         fifth = max(1, len(own) // 5)
-        for part, piece in zip(parts, (own[2 * fifth :], own[:fifth], own[fifth : 2 * fifth]), strict=True):
+        for part, piece in zip(
+            parts, (own[2 * fifth :], own[:fifth], own[fifth : 2 * fifth]), strict=True
+        ):
             part += piece
     for part in parts:
         generator.shuffle(part)
     return parts
 
 # %% ../../notebooks/14_your_own_task.ipynb #find-words
-def find_words(backbone, template: Template, rows: list[dict], labels: list[str], k: int = 10) -> dict[str, list[str]]:
+def find_words(
+    backbone, template: Template, rows: list[dict], labels: list[str], k: int = 10
+) -> dict[str, list[str]]:
     """For each label the `k` whole words that set it apart at the mask; no word serves two labels.
 
     `rows` hold every label. Words are set apart by the mean log-probability on the label's rows less that on all others.
@@ -89,38 +119,85 @@ def find_words(backbone, template: Template, rows: list[dict], labels: list[str]
     allowed = torch.tensor(word_ids(backbone.tokenizer))
     log_p = mask_logits(backbone, template, rows)[:, allowed].log_softmax(-1)
     gold = torch.tensor([row["label"] for row in rows])
-    apart = torch.stack([log_p[gold == label].mean(0) - log_p[gold != label].mean(0) for label in range(len(labels))])
+    apart = torch.stack(
+        [
+            log_p[gold == label].mean(0) - log_p[gold != label].mean(0)
+            for label in range(len(labels))
+        ]
+    )
     places, words = linear_sum_assignment(apart.repeat(k, 1).numpy(), maximize=True)
     tokens = backbone.tokenizer.convert_ids_to_tokens(allowed[words].tolist())
-    return {label: [token for token, place in zip(tokens, places, strict=True) if place % len(labels) == i] for i, label in enumerate(labels)}
+    return {
+        label: [
+            token
+            for token, place in zip(tokens, places, strict=True)
+            if place % len(labels) == i
+        ]
+        for i, label in enumerate(labels)
+    }
 
 # %% ../../notebooks/14_your_own_task.ipynb #language
-PATTERNS = {"en": "{text} {soft:3} It was {mask}.", "zh": "{text} {soft:3} 总之很{mask}。"}
+PATTERNS = {
+    "en": "{text} {soft:3} It was {mask}.",
+    "zh": "{text} {soft:3} 总之很{mask}。",
+}
 
 
 def language_of(rows: list[dict]) -> str:
     """`zh` when the first thousand texts hold more Chinese characters than Latin words, else `en`."""
     texts = " ".join(row["text"] for row in rows[:1000])
-    return "zh" if len(re.findall(r"[\u4e00-\u9fff]", texts)) > len(re.findall(r"[A-Za-z]+", texts)) else "en"
+    return (
+        "zh"
+        if len(re.findall(r"[\u4e00-\u9fff]", texts))
+        > len(re.findall(r"[A-Za-z]+", texts))
+        else "en"
+    )
 
 # %% ../../notebooks/14_your_own_task.ipynb #start
-def start(rows: list[dict], labels: list[str], backbone, pattern: str, words: dict | None = None, max_length: int = 128, seed: int = 0) -> SoftPrompt:
+def start(
+    rows: list[dict],
+    labels: list[str],
+    backbone,
+    pattern: str,
+    words: dict | None = None,
+    max_length: int = 128,
+    seed: int = 0,
+) -> SoftPrompt:
     """A prompt that is not trained yet: label words found in `rows` unless given, vectors of random words in the soft slots, the prior (1, labels).
 
     It looks at a thousand rows at most, as many of each label as there are, which are enough and fit into memory.
     """
     if words and set(words) != set(labels):
-        raise ValueError(f"There are label words for {', '.join(words)}, and the labels are {', '.join(labels)}: give words for each label.")
-    of_label = [[row for row in rows if row["label"] == label][: max(1, 1000 // len(labels))] for label in range(len(labels))]
+        raise ValueError(
+            f"There are label words for {', '.join(words)}, and the labels are {', '.join(labels)}: give words for each label."
+        )
+    of_label = [
+        [row for row in rows if row["label"] == label][: max(1, 1000 // len(labels))]
+        for label in range(len(labels))
+    ]
     read = [row for own in of_label for row in own]
     hard = Template(SOFT_SLOT.sub("", pattern), backbone.tokenizer, max_length)
-    words = {label: words[label] for label in labels} if words else find_words(backbone, hard, read, labels)
+    words = (
+        {label: words[label] for label in labels}
+        if words
+        else find_words(backbone, hard, read, labels)
+    )
     template = SoftTemplate(pattern, backbone.tokenizer, max_length)
     vectors = FreePrompt(starting_vectors(backbone, template.soft, "vocabulary", seed))
-    prompt = SoftPrompt(backbone, template, Verbalizer(words, backbone.tokenizer), vectors)
-    log_p = score_rows(read, prompt.scores).log_softmax(-1).split([len(own) for own in of_label])
-    said = torch.stack([part.mean(0) for part in log_p]).mean(0)  # as if every label were as frequent
-    counts = torch.bincount(torch.tensor([row["label"] for row in rows]), minlength=len(labels))
+    prompt = SoftPrompt(
+        backbone, template, Verbalizer(words, backbone.tokenizer), vectors
+    )
+    log_p = (
+        score_rows(read, prompt.scores)
+        .log_softmax(-1)
+        .split([len(own) for own in of_label])
+    )
+    said = torch.stack([part.mean(0) for part in log_p]).mean(
+        0
+    )  # as if every label were as frequent
+    counts = torch.bincount(
+        torch.tensor([row["label"] for row in rows]), minlength=len(labels)
+    )
     prompt.prior = (said - (counts / len(rows)).log())[None].to(backbone.device)
     return prompt
 
@@ -130,11 +207,27 @@ def correct(prompt: SoftPrompt, rows: list[dict]) -> float:
     return accuracy(score_rows(rows, prompt.scores), [row["label"] for row in rows])
 
 
-def tune(prompt: SoftPrompt, moving: torch.nn.Module, rows: list[dict], dev: list[dict], learning_rate: float, steps: int | None, seed: int) -> None:
+def tune(
+    prompt: SoftPrompt,
+    moving: torch.nn.Module,
+    rows: list[dict],
+    dev: list[dict],
+    learning_rate: float,
+    steps: int | None,
+    seed: int,
+) -> None:
     """Trains the parameters of `moving` on `rows`, and puts them back where they were if fewer `dev` rows are right than before."""
     before, untrained = copy.deepcopy(moving.state_dict()), correct(prompt, dev)
     steps = max(40, 3 * len(rows) // 8) if steps is None else steps
-    fit(moving, rows, prompt.loss, learning_rate=learning_rate, steps=steps, batch_size=8, seed=seed)
+    fit(
+        moving,
+        rows,
+        prompt.loss,
+        learning_rate=learning_rate,
+        steps=steps,
+        batch_size=8,
+        seed=seed,
+    )
     if correct(prompt, dev) < untrained:
         moving.load_state_dict(before)
 
@@ -142,34 +235,87 @@ def tune(prompt: SoftPrompt, moving: torch.nn.Module, rows: list[dict], dev: lis
 METHODS = ("label words", "soft prompt", "all weights")
 
 
-def train(rows, labels, backbone, method=None, pattern=None, words=None, max_length=128, seed=0, steps=None, learning_rate=None) -> tuple[SoftPrompt, dict]:
+def train(
+    rows,
+    labels,
+    backbone,
+    method=None,
+    pattern=None,
+    words=None,
+    max_length=128,
+    seed=0,
+    steps=None,
+    learning_rate=None,
+) -> tuple[SoftPrompt, dict]:
     """Trains on three fifths of the rows by one of METHODS, or by what `choose` says: the prompt, and a report (accuracies, and what is found of each label).
 
     `pattern` has {text}, {mask} and {soft:P}; `words` maps each label to words; `steps` of 8 rows: three passes, and at least 40, if None.
     The backbone is frozen; `all weights` tunes a copy. Raises ValueError for a fault in rows, method, template or words.
     """
-    method, pattern = method or choose(rows, labels).method, pattern or PATTERNS[language_of(rows)]
-    if method not in METHODS or (method == "soft prompt" and not SOFT_SLOT.search(pattern)):
-        raise ValueError(f"{method!r} cannot train {pattern!r}: choose one of {', '.join(METHODS)}, with a slot such as {{soft:3}} for a soft prompt.")
+    method, pattern = (
+        method or choose(rows, labels).method,
+        pattern or PATTERNS[language_of(rows)],
+    )
+    if method not in METHODS or (
+        method == "soft prompt" and not SOFT_SLOT.search(pattern)
+    ):
+        raise ValueError(
+            f"{method!r} cannot train {pattern!r}: choose one of {', '.join(METHODS)}, with a slot such as {{soft:3}} for a soft prompt."
+        )
     (own, dev, test), home = split(rows, labels, seed), copy.copy(backbone)
     backbone.model.requires_grad_(False)
     if method == "all weights":
         home.model = copy.deepcopy(backbone.model).requires_grad_(True)
-    prompt = start(own, labels, home, pattern if method == "soft prompt" else SOFT_SLOT.sub("", pattern), words, max_length, seed)
-    report = {"method": method, "rows": [len(own), len(dev), len(test)], "dev untrained": correct(prompt, dev)}
+    prompt = start(
+        own,
+        labels,
+        home,
+        pattern if method == "soft prompt" else SOFT_SLOT.sub("", pattern),
+        words,
+        max_length,
+        seed,
+    )
+    report = {
+        "method": method,
+        "rows": [len(own), len(dev), len(test)],
+        "dev untrained": correct(prompt, dev),
+    }
     if method == "soft prompt":
         tune(prompt, prompt.prompt, own, dev, learning_rate or 0.003, steps, seed)
     if method == "all weights":
-        tune(prompt, home.model, own, dev, learning_rate or backbone.learning_rate, steps, seed)
+        tune(
+            prompt,
+            home.model,
+            own,
+            dev,
+            learning_rate or backbone.learning_rate,
+            steps,
+            seed,
+        )
     frequent = Counter(row["label"] for row in own).most_common(1)[0][0]
-    report |= {"dev": correct(prompt, dev), "test": correct(prompt, test), "majority": sum(row["label"] == frequent for row in test) / len(test)}
-    of_label = [[row for row in test if row["label"] == label] for label in range(len(labels))]
-    return prompt, report | {f"found of {name}": correct(prompt, part) for name, part in zip(labels, of_label, strict=True)}
+    report |= {
+        "dev": correct(prompt, dev),
+        "test": correct(prompt, test),
+        "majority": sum(row["label"] == frequent for row in test) / len(test),
+    }
+    of_label = [
+        [row for row in test if row["label"] == label] for label in range(len(labels))
+    ]
+    return prompt, report | {
+        f"found of {name}": correct(prompt, part)
+        for name, part in zip(labels, of_label, strict=True)
+    }
 
 # %% ../../notebooks/14_your_own_task.ipynb #save
 def _checksum(about: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
-    texts = [json.dumps({k: v for k, v in about.items() if k != "checksum"}, sort_keys=True).encode()]
-    return hashlib.sha256(b"".join(texts + [tensors[name].numpy().tobytes() for name in sorted(tensors)])).hexdigest()[:16]
+    texts = [
+        json.dumps(
+            {k: v for k, v in about.items() if k != "checksum"}, sort_keys=True
+        ).encode()
+    ]
+    return hashlib.sha256(
+        b"".join(texts + [tensors[name].numpy().tobytes() for name in sorted(tensors)])
+    ).hexdigest()[:16]
 
 
 def save(path: str | Path, prompt: SoftPrompt, backbone) -> None:
@@ -183,10 +329,18 @@ def save(path: str | Path, prompt: SoftPrompt, backbone) -> None:
             f"The model of this prompt has not the weights of {backbone.name}, since all of them were tuned: keep it with prompt.model.save_pretrained(folder) "
             "and backbone.tokenizer.save_pretrained(folder), and save the prompt with hub.load('masked_lm', name=folder)."
         )
-    about |= {"pattern": prompt.template.pattern, "max_length": str(prompt.template.max_length)}
+    about |= {
+        "pattern": prompt.template.pattern,
+        "max_length": str(prompt.template.max_length),
+    }
     about["words"] = json.dumps(prompt.verbalizer.words, ensure_ascii=False)
-    tensors = {"prompt": prompt.prompt().detach().cpu().contiguous(), "prior": prompt.prior.cpu().contiguous()}
-    save_file(tensors, str(path), metadata=about | {"checksum": _checksum(about, tensors)})
+    tensors = {
+        "prompt": prompt.prompt().detach().cpu().contiguous(),
+        "prior": prompt.prior.cpu().contiguous(),
+    }
+    save_file(
+        tensors, str(path), metadata=about | {"checksum": _checksum(about, tensors)}
+    )
 
 # %% ../../notebooks/14_your_own_task.ipynb #load
 def load(path: str | Path, backbone) -> SoftPrompt:
@@ -197,21 +351,48 @@ def load(path: str | Path, backbone) -> SoftPrompt:
     name, again = Path(path).name, "save the prompt again, or train a new one"
     try:
         with safe_open(str(path), "pt") as file:
-            about, tensors = file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            about, tensors = (
+                file.metadata() or {},
+                {key: file.get_tensor(key) for key in file.keys()},
+            )  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{name} is no complete safetensors file ({error}): {again}.") from None
-    if missing := {"backbone", "weights", "pattern", "max_length", "words", "checksum", "prompt", "prior"} - {*about, *tensors}:
-        raise ValueError(f"{name} holds no prompt of this kind, for it lacks {', '.join(sorted(missing))}: give a file that `save` wrote.")
+        raise ValueError(
+            f"{name} is no complete safetensors file ({error}): {again}."
+        ) from None
+    if missing := {
+        "backbone",
+        "weights",
+        "pattern",
+        "max_length",
+        "words",
+        "checksum",
+        "prompt",
+        "prior",
+    } - {*about, *tensors}:
+        raise ValueError(
+            f"{name} holds no prompt of this kind, for it lacks {', '.join(sorted(missing))}: give a file that `save` wrote."
+        )
     if _checksum(about, tensors) != about["checksum"]:
-        raise ValueError(f"{name} was changed after it was saved (its checksum differs): {again}.")
+        raise ValueError(
+            f"{name} was changed after it was saved (its checksum differs): {again}."
+        )
     vectors = load_prompt(path, backbone)  # refuses another backbone
-    template = SoftTemplate(about["pattern"], backbone.tokenizer, int(about["max_length"]))
-    prompt = SoftPrompt(backbone, template, Verbalizer(json.loads(about["words"]), backbone.tokenizer), FreePrompt(vectors))
+    template = SoftTemplate(
+        about["pattern"], backbone.tokenizer, int(about["max_length"])
+    )
+    prompt = SoftPrompt(
+        backbone,
+        template,
+        Verbalizer(json.loads(about["words"]), backbone.tokenizer),
+        FreePrompt(vectors),
+    )
     prompt.prior = tensors["prior"].to(backbone.device)
     return prompt
 
 # %% ../../notebooks/14_your_own_task.ipynb #predict
-def predict(prompt: SoftPrompt, stream: Iterable[dict], text: str = "text", batch_size: int = 64) -> Iterator[tuple[str, float]]:
+def predict(
+    prompt: SoftPrompt, stream: Iterable[dict], text: str = "text", batch_size: int = 64
+) -> Iterator[tuple[str, float]]:
     """Yields (label, its probability among the labels) for each row of a stream, in order, with at most 16 batches in memory.
 
     Raises ValueError when a row has no text in the column `text`.
@@ -220,7 +401,11 @@ def predict(prompt: SoftPrompt, stream: Iterable[dict], text: str = "text", batc
     while part := list(islice(numbered, 16 * batch_size)):
         for number, row in part:
             if not isinstance(row.get(text), str) or not row[text].strip():
-                raise ValueError(f"Row {number} of the stream has no text in the column {text!r}: name another column with text=, or leave the row out.")
-        scores = score_rows([{"text": row[text].strip()} for _, row in part], prompt.scores, batch_size)
+                raise ValueError(
+                    f"Row {number} of the stream has no text in the column {text!r}: name another column with text=, or leave the row out."
+                )
+        scores = score_rows(
+            [{"text": row[text].strip()} for _, row in part], prompt.scores, batch_size
+        )
         for probability, label in zip(*scores.softmax(-1).max(-1), strict=True):
             yield labels[label], probability.item()
