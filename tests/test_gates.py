@@ -1,9 +1,8 @@
-"""The guards of the notebooks are shown to fail: each test damages a small sound chapter in one way, and a guard must say so."""
+"""The guards of the notebooks are shown to fail: each test damages a small sound
+chapter in one way, and a guard must say so."""
 
 import os
 import re
-import subprocess
-import sys
 
 import nbformat
 import pytest
@@ -13,8 +12,10 @@ from tools import notebooks
 
 FIGURE = """import base64
 from IPython.display import Image
-Image(base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="))"""
-PROSE = """The mean of 4 runs is 0.875, or 87.5 %, with a 95 % interval of `0.123` and $\\alpha = 0.456$ (section 2.1).
+pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGA"
+Image(base64.b64decode(pixel + "WjR9awAAAABJRU5ErkJggg=="))"""
+PROSE = """The mean of 4 runs is 0.875, or 87.5 %, with a 95 % interval of `0.123` and
+$\\alpha = 0.456$ (section 2.1).
 
 ```{admonition} Note
 :width: 33 %
@@ -75,6 +76,7 @@ def all_problems(node):
     checks = (
         notebooks.format_problems,
         notebooks.output_problems,
+        notebooks.width_problems,
         notebooks.alt_problems,
         notebooks.unsupported_numbers,
     )
@@ -154,16 +156,36 @@ DAMAGES = {
         lambda n: cell(n, "result").update(source="# NBVAL_CHECK_OUTPUT\nprint(1)"),
         "by a comment",
     ),
-    "old version in the bootstrap cell": (
+    "old version in the set-up cell": (
         lambda n: n.cells[1].update(
-            source=re.sub(r"==.*", "==0.0.0", n.cells[1].source)
+            source=re.sub(r"==\S+", "==0.0.0", n.cells[1].source)
         ),
         "bootstrap",
     ),
-    "no bootstrap cell": (lambda n: n.cells.pop(1), "bootstrap"),
+    "no set-up cell": (lambda n: n.cells.pop(1), "bootstrap"),
     "long cell": (
-        lambda n: cell(n, "method").update(source="x = 1\n" * 31),
-        "more than 30 lines",
+        lambda n: cell(n, "method").update(source="x = 1\n" * 41),
+        "more than 40 lines",
+    ),
+    "wide code": (
+        lambda n: cell(n, "method").update(source="x = " + "1" * 85),
+        "a line of code of 89 columns",
+    ),
+    "wide output": (
+        set_output("result", "mean 0.875 " + "." * 78),
+        "a printed line of 89 columns",
+    ),
+    "wide Chinese output": (
+        set_output("result", "mean 0.875 " + "好" * 39),
+        "a printed line of 89 columns",
+    ),
+    "folded without a label": (
+        lambda n: cell(n, "method").metadata.update(tags=["hide-cell"]),
+        "is folded under ''",
+    ),
+    "set-up not folded": (
+        lambda n: n.cells[1].metadata.update(tags=["set-up"]),
+        "not the set-up cell",
     ),
     "ids repeat": (lambda n: cell(n, "method").update(id="result"), "repeat"),
     "id missing": (lambda n: cell(n, "method").pop("id"), "missing"),
@@ -216,26 +238,9 @@ def test_reading_repairs_nothing(chapter, node, tmp_path):
 def test_nbval_compares_stored_numbers(node, tmp_path, printed, exit_code):
     cell(node, "result").outputs[0].text = printed
     nbformat.write(node, tmp_path / "n.ipynb")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "nbval.plugin",
-        "-p",
-        "no:cacheprovider",
-        "--nbval-lax",
-        "--nbval-current-env",
-        "n.ipynb",
-    ]
-    alone = os.environ | {
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTEST_ADDOPTS": "",
-    }  # other plugins take seconds to start
-    done = subprocess.run(
-        command, cwd=tmp_path, env=alone, capture_output=True, text=True
-    )
+    done, counts = notebooks.nbval(tmp_path / "n.ipynb", dict(os.environ))
     assert done.returncode == exit_code, done.stdout
+    assert counts == {"tests": len(notebooks.code_cells(node)), "skipped": 0}
     assert ("Cell outputs differ" in done.stdout) == bool(exit_code)
 
 
@@ -323,7 +328,8 @@ def test_toc_names_what_exists(tmp_path):
 
 def test_broken_link_breaks_the_build(tmp_path):
     (tmp_path / "_config.yml").write_text(
-        "title: Tiny\nonly_build_toc_files: true\nexecute:\n  execute_notebooks: 'off'\n"
+        "title: Tiny\nonly_build_toc_files: true\nexecute:\n  execute_notebooks:"
+        " 'off'\n"
     )
     (tmp_path / "_toc.yml").write_text("format: jb-book\nroot: index\n")
     (tmp_path / "index.md").write_text("# Tiny\n\nRead [the rest](missing.md).\n")

@@ -1,4 +1,5 @@
-"""The committed chapters: executed, checked, described, and in step with the package. tests/test_gates.py shows these guards fail."""
+"""The committed chapters: executed, checked, described, and in step with the package.
+tests/test_gates.py shows these guards fail."""
 
 import importlib
 import json
@@ -73,7 +74,8 @@ def test_recorded_results_belong_to_the_shipped_weights(chapter, shipped_weights
         "Recorded(" in c.source for c in notebooks.code_cells(notebooks.read(chapter))
     ):
         assert recorded.exists(), (
-            f"{chapter.name} uses recorded results and {recorded.name} is not there: run `make results`."
+            f"{chapter.name} uses recorded results and {recorded.name} is not there:"
+            " run `make results`."
         )
     entries = (
         json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []

@@ -1,4 +1,5 @@
-"""The built site: what its files say, and how its pages behave in a real browser. `make test` builds it first."""
+"""The built site: what its files say, and how its pages behave in a real browser. `make
+test` builds it first."""
 
 import contextlib
 import functools
@@ -20,7 +21,10 @@ from tools.notebooks import BUDGETS, ROOT, build_book, chapters
 
 WIDTH = 390  # pixels, a phone held upright
 SCHEMES = ["light", "dark"]
-FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run"
+    " --disable-background-networking --disable-component-update --disable-sync"
+)
 FOREIGN = re.compile(r"\s*(https?:)?//", re.I)
 LINKS = {
     "stylesheet",
@@ -36,7 +40,8 @@ LINKS = {
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory) -> Path:
-    """The folder of the built site, from the last `make book`, or built here when there is none."""
+    """The folder of the built site, from the last `make book`, or built here when there
+    is none."""
     if (ROOT / "_build" / "html" / "index.html").exists():
         return ROOT / "_build" / "html"
     folder = tmp_path_factory.mktemp("book")
@@ -64,7 +69,8 @@ def parsed(page: Path) -> BeautifulSoup:
 
 
 def page_problems(html: BeautifulSoup) -> list[str]:
-    """What a page would load from another host, images without alternative text, and doubled ids."""
+    """What a page would load from another host, images without alternative text, and
+    doubled ids."""
     loaded = [
         (tag.name, tag[key])
         for key in ("src", "srcset", "data", "poster")
@@ -145,7 +151,10 @@ def test_style_sheets_load_nothing_foreign(site):
     ],
 )
 def test_page_check_sees_damage(html):
-    sound = '<a href="https://example.org">a link</a><link rel="canonical" href="https://example.org"><img src="x.png" alt="A plot">'
+    sound = (
+        '<a href="https://example.org">a link</a><link rel="canonical"'
+        ' href="https://example.org"><img src="x.png" alt="A plot">'
+    )
     assert page_problems(BeautifulSoup(sound, "html.parser")) == []
     assert len(page_problems(BeautifulSoup(sound + html, "html.parser"))) == 1
 
@@ -153,14 +162,16 @@ def test_page_check_sees_damage(html):
 def test_css_check_sees_damage():
     assert (
         css_problems(
-            "a { background: url(data:image/png;base64,AA) } b { background: url('x.png') }"
+            "a { background: url(data:image/png;base64,AA) } b { background:"
+            " url('x.png') }"
         )
         == []
     )
     assert (
         len(
             css_problems(
-                "@import 'https://example.org/x.css'; a { src: url(//example.org/x.woff2) }"
+                "@import 'https://example.org/x.css'; a { src:"
+                " url(//example.org/x.woff2) }"
             )
         )
         == 2
@@ -241,7 +252,8 @@ def test_ledger_has_every_claim_and_every_answer(site):
 
 @pytest.fixture(scope="session")
 def book_pages():
-    """The module that fills the pages; Sphinx loads it by its path, and so does this."""
+    """The module that fills the pages; Sphinx loads it by its path, and so does
+    this."""
     spec = importlib.util.spec_from_file_location(
         "book_pages", ROOT / "book" / "_ext" / "book_pages.py"
     )
@@ -311,7 +323,8 @@ def test_timeline_is_what_its_code_draws(tmp_path):
     timeline = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(timeline)
     timeline.draw(tmp_path / "timeline.svg")
-    # the labels, which matplotlib writes beside their outlines; the outlines depend on its version
+    # the labels, which matplotlib writes beside their outlines; the outlines depend on
+    # its version
     drawn, stored = (
         re.findall("<!-- (.*?) -->", f.read_text(encoding="utf-8"))
         for f in (tmp_path / "timeline.svg", source.with_suffix(".svg"))
@@ -353,7 +366,10 @@ def browser():
         None,
     )
     if path is None:
-        missing = "No browser: install a package that brings the command `chromium`. The site was NOT tried in a browser."
+        missing = (
+            "No browser: install a package that brings the command `chromium`. The site"
+            " was NOT tried in a browser."
+        )
         warnings.warn(missing, stacklevel=1)
         pytest.skip(missing)
     from playwright.sync_api import sync_playwright
@@ -366,7 +382,8 @@ def browser():
 
 @contextlib.contextmanager
 def tab(browser, address, scheme="light"):
-    """A page of phone width, and the list that its errors and its requests to other hosts go into."""
+    """A page of phone width, and the list that its errors and its requests to other
+    hosts go into."""
     context = browser.new_context(
         viewport={"width": WIDTH, "height": 844}, color_scheme=scheme
     )
@@ -415,7 +432,8 @@ def settle(page) -> None:
     """Waits for the formulas, which MathJax sets after the page has loaded."""
     page.wait_for_load_state("load")
     page.evaluate(
-        "async () => { if (window.MathJax?.startup?.promise) await MathJax.startup.promise }"
+        "async () => { if (window.MathJax?.startup?.promise) await"
+        " MathJax.startup.promise }"
     )
 
 
@@ -454,7 +472,8 @@ def test_browser_checks_see_damage(address, browser):
         settle(page)
         assert page.evaluate(TOO_WIDE, WIDTH) == []
         page.evaluate(
-            "document.querySelector('.bd-article').insertAdjacentHTML('beforeend', '<div style=\"width: 500px\">wide</div>')"
+            "document.querySelector('.bd-article').insertAdjacentHTML('beforeend',"
+            " '<div style=\"width: 500px\">wide</div>')"
         )
         assert page.evaluate(TOO_WIDE, WIDTH)
         page.evaluate(

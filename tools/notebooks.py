@@ -1,16 +1,16 @@
-"""Looks after the notebooks: exports their methods, executes and measures them, and says what is wrong with one.
+"""Looks after the notebooks: exports their methods, executes and measures them, and
+says what is wrong with one.
 
     python tools/notebooks.py execute | budget | bootstrap [chapters]
     python tools/notebooks.py export
 
-A chapter is given by its path or by the start of its name (`02`); none given means all. The functions whose names end in
-`_problems` return sentences, none when all is well: the tests of the chapters expect none, the tests of the guards some.
+A chapter is given by its path or by the start of its name (`02`); none given means all.
+The functions whose names end in `_problems` return sentences, none when all is well:
+the tests of the chapters expect none, the tests of the guards some.
 """
 
 import argparse
-import builtins
 import copy
-import dis
 import json
 import os
 import re
@@ -24,6 +24,7 @@ import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import yaml
@@ -52,7 +53,8 @@ LINES = 40  # of a cell
 
 
 def chapters(names: list[str] = ()) -> list[Path]:
-    """All notebooks, or those that `names` gives (paths, or the starts of chapters' names)."""
+    """All notebooks, or those that `names` gives (paths, or the starts of chapters'
+    names)."""
     every, chosen = sorted((ROOT / "notebooks").glob("*.ipynb")), []
     for name in names:
         found = (
@@ -62,14 +64,16 @@ def chapters(names: list[str] = ()) -> list[Path]:
         )
         if not found:
             raise SystemExit(
-                f"There is no chapter {name!r} in {ROOT / 'notebooks'}: give a path, or the start of a name such as 02."
+                f"There is no chapter {name!r} in {ROOT / 'notebooks'}: give a path, or"
+                " the start of a name such as 02."
             )
         chosen += found
     return chosen if names else every
 
 
 def read(notebook: Path) -> NotebookNode:
-    # not nbformat.read: it silently gives new ids to cells whose ids repeat or are missing
+    # not nbformat.read: it silently gives new ids to cells whose ids repeat or are
+    # missing
     return nbformat.v4.reads(notebook.read_text(encoding="utf-8"))
 
 
@@ -77,7 +81,8 @@ def read(notebook: Path) -> NotebookNode:
 
 
 def exported(notebook: Path) -> dict[Path, str]:
-    """What the notebook exports: path from the repository's root -> text. Nothing in the repository is written."""
+    """What the notebook exports: path from the repository's root -> text. Nothing in
+    the repository is written."""
     if not any(
         c.cell_type == "code" and re.search(r"^#\| *export", c.source, re.M)
         for c in read(notebook).cells
@@ -86,7 +91,8 @@ def exported(notebook: Path) -> dict[Path, str]:
     from nbdev.export import nb_export  # slow to import
 
     with tempfile.TemporaryDirectory() as folder:
-        # laid out as in the repository, for nbdev writes the way from the module to the notebook into the header
+        # laid out as in the repository, for nbdev writes the way from the module to the
+        # notebook into the header
         twin = Path(folder, "notebooks", notebook.name)
         twin.parent.mkdir()
         shutil.copy(notebook, twin)
@@ -97,16 +103,19 @@ def exported(notebook: Path) -> dict[Path, str]:
         }
     if not texts:
         raise SystemExit(
-            f"{notebook.name} exports cells to nowhere: give it one cell `#| default_exp methods.<name>`."
+            f"{notebook.name} exports cells to nowhere: give it one cell `#|"
+            " default_exp methods.<name>`."
         )
     return texts
 
 
 def export(notebooks: list[Path], root: Path = ROOT) -> None:
-    """Writes methods/ anew from all notebooks; a generated module that none of them exports any more goes."""
+    """Writes methods/ anew from all notebooks; a generated module that none of them
+    exports any more goes."""
     texts = {
-        METHODS
-        / "__init__.py": '"""Exported from the chapters: edit those, then run `make export`."""\n'
+        METHODS / "__init__.py": (
+            '"""Exported from the chapters: edit those, then run `make export`."""\n'
+        )
     }
     for notebook in notebooks:
         texts |= exported(notebook)
@@ -122,41 +131,44 @@ def export(notebooks: list[Path], root: Path = ROOT) -> None:
         (root / path).write_text(text, encoding="utf-8")
 
 
-def undefined_names(text: str) -> set[str]:
-    """Names that a module's functions use and the module does not define: their import stands in a cell not exported."""
-    codes = [compile(text, "module", "exec")]
-    for code in codes:  # grows: what stands inside functions and classes follows
-        codes += [
-            constant for constant in code.co_consts if hasattr(constant, "co_code")
-        ]
-    names = [(i.opname, i.argval) for code in codes for i in dis.get_instructions(code)]
-    used, stored = (
-        {n for op, n in names if op.startswith(start)}
-        for start in (("LOAD_GLOBAL", "LOAD_NAME"), "STORE_")
+def undefined_names(module: str) -> list[str]:
+    """Names that a module uses and does not define: their import stands in a cell that
+    is not exported."""
+    command = [sys.executable, "-m", "ruff", "check", "--isolated", "--select=F821"]
+    done = subprocess.run(
+        [*command, "--output-format=json", "-"],
+        input=module,
+        capture_output=True,
+        text=True,
     )
-    return {n for n in used - stored - set(dir(builtins)) if not n.startswith("__")}
+    found = [re.search("`(.+?)`", it["message"])[1] for it in json.loads(done.stdout)]
+    return sorted(set(found))
 
 
 def export_problems(notebooks: list[Path], root: Path = ROOT) -> list[str]:
-    """Modules in methods/ that differ from a fresh export, are missing or incomplete, or come from two chapters or from none."""
+    """Modules in methods/ that differ from a fresh export, are missing or incomplete,
+    or come from two chapters or from none."""
     problems, source = [], {}
     for notebook in notebooks:
         for path, text in exported(notebook).items():
             if path in source:
                 problems.append(
-                    f"{path} is exported by {source[path]} and by {notebook.name}: give one another default_exp."
+                    f"{path} is exported by {source[path]} and by {notebook.name}: give"
+                    " one another default_exp."
                 )
             elif (
                 not (root / path).exists()
                 or (root / path).read_text(encoding="utf-8") != text
             ):
                 problems.append(
-                    f"{path} is not what {notebook.name} exports: edit the chapter and run `make export`."
+                    f"{path} is not what {notebook.name} exports: edit the chapter and"
+                    " run `make export`."
                 )
             source[path] = notebook.name
             if missing := undefined_names(text):
                 problems.append(
-                    f"{path} lacks {sorted(missing)}: mark the cell of {notebook.name} that defines or imports it for export."
+                    f"{path} lacks {missing}: mark the cell of {notebook.name}"
+                    " that defines or imports it for export."
                 )
     strangers = (
         {f.relative_to(root) for f in (root / METHODS).rglob("*.py")}
@@ -173,7 +185,8 @@ def export_problems(notebooks: list[Path], root: Path = ROOT) -> list[str]:
 
 
 def cpu_seconds() -> float:
-    """CPU seconds, user and system, of all child processes that have ended, and of theirs."""
+    """CPU seconds, user and system, of all child processes that have ended, and of
+    theirs."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -183,7 +196,8 @@ def run(
     folder: Path | None = None,
     environment: dict[str, str] | None = None,
 ) -> tuple[NotebookNode, float, float]:
-    """Executes a notebook in memory, in its folder and with our environment, or with those given: the executed notebook, CPU seconds, wall seconds."""
+    """Executes a notebook in memory, in its folder and with our environment, or with
+    those given: the executed notebook, CPU seconds, wall seconds."""
     node = read(notebook)
     timeout = None if os.environ.get("PROMPTTUNE_RECORD") == "1" else 600
     options = {
@@ -198,7 +212,8 @@ def run(
         ).execute(env=environment or dict(os.environ))
     except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
         raise SystemExit(
-            f"{notebook.name} stops with an error, and its file stays as it was: mend the cell.\n{error}"
+            f"{notebook.name} stops with an error, and its file stays as it was: mend"
+            f" the cell.\n{error}"
         ) from None
     cpu, wall = cpu_seconds() - cpu, time.perf_counter() - wall
     for cell in node.cells:
@@ -214,7 +229,8 @@ def run(
 
 
 def execute(notebooks: list[Path]) -> None:
-    """Executes in place, after the export of all chapters: later ones import what earlier ones teach."""
+    """Executes in place, after the export of all chapters: later ones import what
+    earlier ones teach."""
     export(chapters())
     for notebook in notebooks:
         node, cpu, wall = run(notebook)
@@ -222,8 +238,31 @@ def execute(notebooks: list[Path]) -> None:
         print(f"{notebook.stem}: {cpu:.1f} CPU seconds, {wall:.1f} s", flush=True)
 
 
+def nbval(
+    notebook: Path, environment: dict[str, str]
+) -> tuple[subprocess.CompletedProcess, dict[str, int]]:
+    """Runs nbval on a notebook, in its folder: what pytest said, and how many cells
+    were tests and how many were skipped."""
+    report = notebook.with_suffix(".xml")
+    plugins = ["-p", "nbval.plugin", "-p", "no:cacheprovider"]
+    options = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600"]
+    # other plugins of pytest take seconds to start
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+    command = [sys.executable, "-m", "pytest", *plugins, *options, notebook.name]
+    done = subprocess.run(
+        [*command, f"--junitxml={report}"],
+        cwd=notebook.parent,
+        env=environment | alone,
+        capture_output=True,
+        text=True,
+    )
+    counts = ElementTree.parse(report).getroot().find("testsuite").attrib
+    return done, {kind: int(counts[kind]) for kind in ("tests", "skipped")}
+
+
 def build_book(folder: Path, output: Path) -> subprocess.CompletedProcess:
-    """Builds the book from stored outputs. A warning, such as of a broken link, makes the exit code non-zero."""
+    """Builds the book from stored outputs. A warning, such as of a broken link, makes
+    the exit code non-zero."""
     command = [
         Path(sys.executable).with_name("jupyter-book"),
         "build",
@@ -238,7 +277,8 @@ def build_book(folder: Path, output: Path) -> subprocess.CompletedProcess:
 
 
 def budget(notebooks: list[Path]) -> None:
-    """Measures the chapters and the book and prints a table; stores it when all are measured. Time never fails it."""
+    """Measures the chapters and the book and prints a table; stores it when all are
+    measured. Time never fails it."""
     rows = []
     for notebook in notebooks:
         _, cpu, wall = run(notebook)
@@ -281,7 +321,8 @@ def budget(notebooks: list[Path]) -> None:
 
 
 def address(root: Path = ROOT) -> str | None:
-    """The repository's address as _config.yml has it; None while OWNER stands for it."""
+    """The repository's address as _config.yml has it; None while OWNER stands for
+    it."""
     text = (root / "_config.yml").read_text(encoding="utf-8")
     url = yaml.safe_load(text)["repository"]["url"]
     return None if "/OWNER/" in url else url
@@ -346,7 +387,8 @@ def text_of(cell: NotebookNode) -> str:
 
 
 def format_problems(node: NotebookNode) -> list[str]:
-    """Invalid format, ids missing or repeated, long cells, another bootstrap cell, marks that would weaken nbval."""
+    """Invalid format, ids missing or repeated, long cells, another bootstrap cell,
+    marks that would weaken nbval."""
     ids, problems = [c.get("id") for c in node.cells], []
     if None in ids or len(set(ids)) < len(ids):
         return ["Ids of cells are missing or repeat: give each cell its own."]
@@ -380,18 +422,21 @@ def format_problems(node: NotebookNode) -> list[str]:
         ]
         if weak or re.search("NBVAL_|PYTEST_VALIDATE", cell.source):
             problems.append(
-                f"Cell {cell.id} is marked {weak or 'by a comment'}: the only mark for nbval is the tag {CHECKED}."
+                f"Cell {cell.id} is marked {weak or 'by a comment'}: the only mark for"
+                f" nbval is the tag {CHECKED}."
             )
     return problems
 
 
 def output_problems(node: NotebookNode) -> list[str]:
-    """Not executed from top to bottom, outputs that are missing, errors, warnings, no checked cell."""
+    """Not executed from top to bottom, outputs that are missing, errors, warnings, no
+    checked cell."""
     cells, problems = code_cells(node), []
     counts = [c.execution_count for c in cells]
     if counts != list(range(1, len(cells) + 1)):
         problems.append(
-            f"Not executed once from top to bottom (counts {counts}): run `make execute`."
+            f"Not executed once from top to bottom (counts {counts}): run `make"
+            " execute`."
         )
     if not any(CHECKED in tags(c) for c in cells):
         problems.append(f"No cell is tagged {CHECKED}: tag one that prints.")
@@ -399,17 +444,20 @@ def output_problems(node: NotebookNode) -> list[str]:
         kinds = {o.get("name", o.output_type) for o in cell.outputs}
         if CHECKED in tags(cell) and (kinds != {"stdout"} or not text_of(cell).strip()):
             problems.append(
-                f"Cell {cell.id} is checked and stores {sorted(kinds) or 'nothing'}: let it print, and only print."
+                f"Cell {cell.id} is checked and stores {sorted(kinds) or 'nothing'}:"
+                " let it print, and only print."
             )
         if kinds & {"error", "stderr"}:
             problems.append(
-                f"Cell {cell.id} stores an error or text on stderr: mend or silence the cause."
+                f"Cell {cell.id} stores an error or text on stderr: mend or silence the"
+                " cause."
             )
         if found := re.search(
             r"\w*Warning\b|warnings\.warn|\bWARNING\b", text_of(cell)
         ):
             problems.append(
-                f"Cell {cell.id} shows a warning ({found[0]}): mend or silence the cause."
+                f"Cell {cell.id} shows a warning ({found[0]}): mend or silence the"
+                " cause."
             )
     return problems
 
@@ -424,11 +472,13 @@ def alt_problems(node: NotebookNode) -> list[str]:
         alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
         if image and len(alt) < 20:
             problems.append(
-                f"Cell {cell.id} shows an image: describe it in the metadata mystnb.image.alt, in 20 characters or more."
+                f"Cell {cell.id} shows an image: describe it in the metadata"
+                " mystnb.image.alt, in 20 characters or more."
             )
         if alt and not image:
             problems.append(
-                f"Cell {cell.id} has an alt text and stores no image: run `make execute`."
+                f"Cell {cell.id} has an alt text and stores no image: run `make"
+                " execute`."
             )
     return problems
 
@@ -463,7 +513,8 @@ MARKDOWN = (
 )
 SKIPPED = re.compile(
     r"https?://\S+|95 ?% (?:confidence )?intervals?"  # the name of a measure
-    r"|(?:sections?|chapters?|figures?|tables?|equations?|versions?|python|pytorch|torch|arxiv:?) v?\d+(?:\.\d+)*(?:(?:,| and| to)+ \d+\.\d+)*"
+    r"|(?:sections?|chapters?|figures?|tables?|equations?|versions?|python|pytorch|torch|arxiv:?)"
+    r" v?\d+(?:\.\d+)*(?:(?:,| and| to)+ \d+\.\d+)*"
     r"|[a-z][a-z0-9_.-]*|\d+(?:\.\d+){2,}",  # words, with the digits in names such as GPT-3.5
     re.I,
 )
@@ -471,7 +522,8 @@ NUMBER = re.compile(r"(?<![\d.])(\d[\d,]*\.\d+|\d[\d,]*(?=\s?%))(\s?%)?")
 
 
 def prose(markdown: str) -> Iterator[str]:
-    """The running text of a markdown cell, of its tables and directives too, without code, formulas and addresses."""
+    """The running text of a markdown cell, of its tables and directives too, without
+    code, formulas and addresses."""
     for token in MARKDOWN.parse(markdown):
         if token.type == "inline":
             yield "".join(
@@ -490,10 +542,12 @@ def prose(markdown: str) -> Iterator[str]:
 
 
 def unsupported_numbers(node: NotebookNode) -> list[str]:
-    """Decimal numbers and percentages in the prose that no stored output shows and no citation covers.
+    """Decimal numbers and percentages in the prose that no stored output shows and no
+    citation covers.
 
-    A decimal number needs the same digits in an output; NN % needs NN %, NN.0 or 0.NN. A cell tagged `cited` is free, and
-    must hold a {cite} role. Code, formulas, addresses, names, and numbers of sections and versions are skipped.
+    A decimal number needs the same digits in an output; NN % needs NN %, NN.0 or 0.NN.
+    A cell tagged `cited` is free, and must hold a {cite} role. Code, formulas,
+    addresses, names, and numbers of sections and versions are skipped.
     """
     shown = [
         (number.replace(",", ""), sign)
@@ -519,7 +573,8 @@ def unsupported_numbers(node: NotebookNode) -> list[str]:
                 else digits in decimals
             ):
                 problems.append(
-                    f"Cell {cell.id}: {number}{sign} stands in no output of this chapter."
+                    f"Cell {cell.id}: {number}{sign} stands in no output of this"
+                    " chapter."
                 )
     uncited = [
         c.id
@@ -533,28 +588,21 @@ def unsupported_numbers(node: NotebookNode) -> list[str]:
 
 
 def toc_problems(root: Path = ROOT) -> list[str]:
-    """Pages that the table of contents names and nobody wrote, and chapters that it does not name."""
-    named = re.findall(
-        r"\b(?:file|root): *['\"]?([^\s'\"#]+)",
-        (root / "_toc.yml").read_text(encoding="utf-8"),
-    )
-    absent = [
-        name
-        for name in named
-        if not any(
-            (root / f"{name}{ending}").is_file() for ending in ("", ".md", ".ipynb")
-        )
+    """Pages that the table of contents names and nobody wrote, and chapters that it does
+    not name."""
+    toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
+    listed = toc.get("chapters", []) + [
+        entry for part in toc.get("parts", []) for entry in part["chapters"]
     ]
-    unnamed = {f"notebooks/{n.stem}" for n in root.glob("notebooks/*.ipynb")} - {
-        name.removesuffix(".ipynb") for name in named
-    }
+    named = [toc["root"], *(entry["file"] for entry in listed)]
     problems = [
         f"_toc.yml names {name}, which does not exist: write it or strike it out."
-        for name in absent
+        for name in named
+        if not any((root / f"{name}{end}").is_file() for end in ("", ".md", ".ipynb"))
     ]
-    return problems + [
-        f"_toc.yml does not name {name}: add it." for name in sorted(unnamed)
-    ]
+    unnamed = {f"notebooks/{n.stem}" for n in root.glob("notebooks/*.ipynb")}
+    unnamed -= {name.removesuffix(".ipynb") for name in named}
+    return problems + [f"_toc.yml does not name {n}: add it." for n in sorted(unnamed)]
 
 
 def main() -> None:
@@ -563,7 +611,10 @@ def main() -> None:
     parser.add_argument(
         "chapters",
         nargs="*",
-        help="paths, or starts of names; all when none is given (export always takes all)",
+        help=(
+            "paths, or starts of names; all when none is given (export always takes"
+            " all)"
+        ),
     )
     given = parser.parse_args()
     chosen = chapters() if given.command == "export" else chapters(given.chapters)

@@ -1,4 +1,5 @@
-"""What the book needs beyond its settings: the tables of the status page and of the benchmarks, the answers of the claims ledger, and a site without Thebe."""
+"""What the book needs beyond its settings: the tables of the status page and of the
+benchmarks, the answers of the claims ledger, and a site without Thebe."""
 
 import json
 import re
@@ -11,7 +12,8 @@ CLASSIFIED = ("sst2", "chnsenticorp", "eprstmt", "ag_news", "rte")
 
 
 def versions(root: Path) -> str:
-    """A table row for each package that pyproject.toml names, with the version that constraints.txt pins."""
+    """A table row for each package that pyproject.toml names, with the version that
+    constraints.txt pins."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))[
         "project"
     ]
@@ -41,7 +43,8 @@ def timings(root: Path) -> str:
     if not rows:
         return "| - | - | - |"
     lines = [
-        f"| [](../notebooks/{row['notebook']}.ipynb) | {row['cpu_seconds']:.1f} | {row['wall_seconds']:.1f} |"
+        f"| [](../notebooks/{row['notebook']}.ipynb) | {row['cpu_seconds']:.1f} |"
+        f" {row['wall_seconds']:.1f} |"
         for row in rows
     ]
     cpu, wall = (
@@ -51,7 +54,8 @@ def timings(root: Path) -> str:
 
 
 def speed(root: Path) -> str:
-    """A table row for each ratio that `make bench` measured: model, what, against what, the ratio with its interval, the goal, seconds of both."""
+    """A table row for each ratio that `make bench` measured: model, what, against what,
+    the ratio with its interval, the goal, seconds of both."""
     kept = root / RESULTS / "speed.json"
     rows = (
         json.loads(kept.read_text(encoding="utf-8"))["ratios"] if kept.exists() else []
@@ -61,13 +65,15 @@ def speed(root: Path) -> str:
         ratio = f"**{row['ratio']:.2f}** ({row['low']:.2f} – {row['high']:.2f})"
         goal = "-" if row["goal"] is None else f"≤ {row['goal']:.2f}"
         lines.append(
-            f"| {row['model']} | {row['what']} | {row['against']} | {ratio} | {goal} | {row['seconds']:.3f} | {row['seconds_against']:.3f} |"
+            f"| {row['model']} | {row['what']} | {row['against']} | {ratio} | {goal} |"
+            f" {row['seconds']:.3f} | {row['seconds_against']:.3f} |"
         )
     return "\n".join(lines) or "| - | - | - | - | - | - | - |"
 
 
 def benchmarked(root: Path, run: str) -> dict[tuple, list]:
-    """The values of one experiment of `make benchmarks`, by its settings; those of several seeds in one list. Controls are a run of their name."""
+    """The values of one experiment of `make benchmarks`, by its settings; those of
+    several seeds in one list. Controls are a run of their name."""
     kept, found = root / RESULTS / "benchmarks.json", {}
     for entry in json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []:
         settings = entry["settings"]
@@ -87,7 +93,8 @@ def shown(values: list[float], digits: int = 3) -> str:
 
 
 def classification(root: Path) -> str:
-    """A table row for each method, best mean accuracy first: accuracy on the five tasks; the untrained prompt and the majority among them."""
+    """A table row for each method, best mean accuracy first: accuracy on the five
+    tasks; the untrained prompt and the majority among them."""
     rows: dict[str, dict[str, list]] = {}
     for (task, method, _, steps, *_), values in benchmarked(root, "benchmark").items():
         rows.setdefault(method if steps else f"{method}, untrained", {})[task] = [
@@ -97,8 +104,9 @@ def classification(root: Path) -> str:
         if task in CLASSIFIED:
             rows.setdefault("*majority*", {})[task] = [values[0]["majority"]]
     mean = {
-        name: sum(sum(values) / len(values) for values in by_task.values())
-        / len(by_task)
+        name: (
+            sum(sum(values) / len(values) for values in by_task.values()) / len(by_task)
+        )
         for name, by_task in rows.items()
     }
     lines = []
@@ -132,14 +140,16 @@ def sums(root: Path) -> str:
         for (task,), values in benchmarked(root, "majority").items()
     }
     lines = [
-        f"| {way} | {' | '.join(shown(of[task]) if task in of else '-' for task in ('multiarith', 'gsm8k'))} |"
+        f"| {way} |"
+        f" {' | '.join(shown(of[task]) if task in of else '-' for task in ('multiarith', 'gsm8k'))} |"
         for way, of in ways.items()
     ]
     return "\n".join(lines) or "| - | - | - |"
 
 
 def knowledge(root: Path) -> str:
-    """A table row for each LAMA relation that chapter 10 recorded: P@1 of the most frequent object, a manual template, a trained prompt."""
+    """A table row for each LAMA relation that chapter 10 recorded: P@1 of the most
+    frequent object, a manual template, a trained prompt."""
     entries = json.loads(
         (root / RESULTS / "10_p_tuning.json").read_text(encoding="utf-8")
     )
@@ -151,13 +161,15 @@ def knowledge(root: Path) -> str:
             )
     ways = ("most frequent object", "hard", "all soft")
     return "\n".join(
-        f"| {relation} | {' | '.join(shown([run[way] for run in runs]) for way in ways)} |"
+        f"| {relation} |"
+        f" {' | '.join(shown([run[way] for run in runs]) for way in ways)} |"
         for relation, runs in sorted(found.items())
     )
 
 
 def answer(root: Path, claim: str, chapter: str) -> str:
-    """What a chapter recorded of a claim, as markdown. Raises ValueError where it is there and recorded nothing."""
+    """What a chapter recorded of a claim, as markdown. Raises ValueError where it is
+    there and recorded nothing."""
     if not (root / "notebooks" / f"{chapter}.ipynb").exists():
         return "*Not tested yet*: its chapter is planned."
     recorded = root / RESULTS / f"{chapter}.json"
@@ -167,9 +179,13 @@ def answer(root: Path, claim: str, chapter: str) -> str:
     found = [e["value"] for e in entries if e["settings"] == {"claim": claim}]
     if not found:
         raise ValueError(
-            f"book/claims.md: {chapter} gives no answer to {claim}: add one to its claims cell and run `make results`."
+            f"book/claims.md: {chapter} gives no answer to {claim}: add one to its"
+            " claims cell and run `make results`."
         )
-    return f"**{found[0]['verdict']}**, [](../notebooks/{chapter}.ipynb): {found[0]['answer'].replace(' +- ', ' ± ')}"
+    return (
+        f"**{found[0]['verdict']}**, [](../notebooks/{chapter}.ipynb):"
+        f" {found[0]['answer'].replace(' +- ', ' ± ')}"
+    )
 
 
 TABLES = {
@@ -179,7 +195,8 @@ TABLES = {
 
 
 def fill(app, docname: str, source: list[str]) -> None:
-    """Puts the rows where the pages say `% versions` and the like, and the answers into the ledger; the words stay in the pages, to be translated."""
+    """Puts the rows where the pages say `% versions` and the like, and the answers into
+    the ledger; the words stay in the pages, to be translated."""
     for table in TABLES.get(docname, ()):
         source[0] = source[0].replace(f"% {table.__name__}", table(Path(app.srcdir)))
     if docname == "book/claims":
@@ -191,7 +208,8 @@ def fill(app, docname: str, source: list[str]) -> None:
 
 
 def drop_thebe(app, config) -> None:
-    """Jupyter Book loads sphinx-thebe even where it is not wanted: a script of another host, declared twice on every page."""
+    """Jupyter Book loads sphinx-thebe even where it is not wanted: a script of another
+    host, declared twice on every page."""
     for listeners in app.events.listeners.values():
         listeners[:] = [
             it

@@ -1,4 +1,5 @@
-"""Draws timeline.svg: `python book/figures/timeline.py`. The book shows the committed file."""
+"""Draws timeline.svg: `python book/figures/timeline.py`. The book shows the committed
+file."""
 
 from pathlib import Path
 
@@ -8,7 +9,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.lines import Line2D
 
-# year, name, what the prompt is, which weights move; within a year in the order of the first public versions
+# year, name, what the prompt is, which weights move; within a year in the order of the
+# first public versions
 WORKS = [
     (1972, "TF-IDF", "no prompt", "all"),
     (1997, "LSTM", "no prompt", "all"),
@@ -53,7 +55,8 @@ WEIGHTS = {
 
 
 def mark(prompt: str, weights: str, **options) -> Line2D:
-    """The marker of a work: its colour and shape tell the prompt, its filling the weights."""
+    """The marker of a work: its colour and shape tell the prompt, its filling the
+    weights."""
     colour, shape = PROMPTS[prompt]
     if weights == "none":
         shape = "x"
@@ -67,7 +70,8 @@ def mark(prompt: str, weights: str, **options) -> Line2D:
 
 
 def draw(path: Path) -> None:
-    """Writes the figure as SVG: text as outlines, no date and no random ids, so that the same code writes the same file."""
+    """Writes the figure as SVG: text as outlines, no date and no random ids, so that
+    the same code writes the same file."""
     with plt.rc_context(
         {
             "svg.fonttype": "path",
