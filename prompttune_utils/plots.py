@@ -1,40 +1,54 @@
-"""Figures that read the same in every chapter: colour-blind-safe, also told apart by marker and line style."""
+"""Figures that read the same in every chapter: one style (`course.mplstyle`), drawn as
+SVG, colour-blind-safe, and told apart by marker and line style too."""
 
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
+from IPython import get_ipython
+from IPython.core.pylabtools import select_figure_formats
 
 from prompttune_utils.evaluation import mean_interval
 
-# Okabe and Ito (2008), without yellow, which is too pale on white
-COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"]
+plt.style.use("prompttune_utils.course")
+if shell := get_ipython():
+    select_figure_formats(shell, {"svg"})
+
+COLOURS = plt.rcParams["axes.prop_cycle"].by_key()["color"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]
 LINES = ["-", "--", "-.", ":", "-", "--", "-."]
 
 
 def axes(width: float = 6.4, height: float = 3.8, **labels: str) -> plt.Axes:
-    """A fresh pair of axes; keyword arguments go to `set` (xlabel=, ylabel=, ...). White background in both site themes."""
-    _, ax = plt.subplots(figsize=(width, height), layout="constrained")
+    """A fresh pair of axes, `width` by `height` inches; keyword arguments go to `set`
+    (xlabel=, ylabel=, ...)."""
+    _, ax = plt.subplots(figsize=(width, height))
     ax.set(**labels)
-    ax.spines[["top", "right"]].set_visible(False)
-    ax.grid(alpha=0.3)
     return ax
 
 
 def curves(
     ax: plt.Axes, x: Sequence, series: Mapping[str, Sequence[Sequence[float]]]
 ) -> None:
-    """One line a name: mean over seeds at each x, with its 95 % interval. `series[name][i]` holds the seeds' values at x[i]."""
+    """One line a name: mean over seeds at each x, with its 95 % interval.
+
+    `series[name][i]` holds the seeds' values at x[i].
+    """
     for number, (name, values) in enumerate(series.items()):
         pairs = [mean_interval(v) for v in values]
+        look = number % len(COLOURS)
         ax.errorbar(
-            x, [m for m, _ in pairs], yerr=[0 if h != h else h for _, h in pairs], label=name, capsize=3, linewidth=1.8,
-            color=COLOURS[number % 7], marker=MARKERS[number % 7], linestyle=LINES[number % 7],
-        )  # fmt: skip
-    ax.legend(frameon=False)
+            x,
+            [mean for mean, _ in pairs],
+            yerr=[0 if half != half else half for _, half in pairs],  # nan: one seed
+            label=name,
+            color=COLOURS[look],
+            marker=MARKERS[look],
+            linestyle=LINES[look],
+        )
+    ax.legend()
 
 
 def baseline(ax: plt.Axes, value: float, name: str = "majority") -> None:
     """A thin horizontal reference line."""
-    ax.axhline(value, color="#666666", linewidth=1, linestyle=(0, (1, 2)), label=name)
-    ax.legend(frameon=False)
+    ax.axhline(value, color="#52606d", linewidth=1, linestyle=(0, (1, 2)), label=name)
+    ax.legend()

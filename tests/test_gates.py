@@ -59,6 +59,7 @@ def chapter(tmp_path_factory):
     nbformat.write(new_notebook(cells=cells), path)
     notebooks.bootstrap([path])
     nbformat.write(notebooks.run(path)[0], path)
+    notebooks.bind([path])
     return path
 
 
@@ -78,7 +79,7 @@ def all_problems(node):
         notebooks.output_problems,
         notebooks.width_problems,
         notebooks.alt_problems,
-        notebooks.unsupported_numbers,
+        notebooks.quote_problems,
     )
     return [problem for check in checks for problem in check(node)]
 
@@ -197,21 +198,31 @@ DAMAGES = {
     ),
     "prose, a decimal changed": (
         lambda n: cell(n, "prose").update(source=PROSE.replace("is 0.875", "is 0.874")),
-        "prose: 0.874",
+        "prose: 0.874 is bound to no printed line",
     ),
     "prose, a percentage changed": (
         lambda n: cell(n, "prose").update(source=PROSE.replace("87.5 %", "88 %")),
-        "prose: 88 %",
+        "prose: 88 % is bound to no printed line",
     ),
     "prose, a directive changed": (
-        lambda n: cell(n, "prose").update(
-            source=PROSE.replace("below 0.875", "below 0.5")
-        ),
-        "prose: 0.5",
+        lambda n: cell(n, "prose").update(source=PROSE.replace("below 0.875", "0.5")),
+        "prose: 0.5 is bound to no printed line",
     ),
     "output changed under the prose": (
         set_output("result", "mean 0.874\n"),
-        "prose: 0.875",
+        "prose: 0.875 does not stand in 'result | mean'",
+    ),
+    "the number moved to another line": (
+        set_output("result", "mean 0.874\nspread 0.875\n"),
+        "prose: 0.875 does not stand in 'result | mean'",
+    ),
+    "the number moved to another cell": (
+        lambda n: cell(n, "prose").metadata.quotes.update({"0.875": "method | mean"}),
+        "prose: 0.875 does not stand in 'method | mean'",
+    ),
+    "a quote is left over": (
+        lambda n: cell(n, "prose").update(source="Nothing."),
+        "quotes 0.875, which it does not say",
     ),
     "cited without citation": (
         lambda n: cell(n, "paper").update(source="The paper reports 91.2 %."),
@@ -224,6 +235,39 @@ DAMAGES = {
 def test_damage_is_named(node, damage, message):
     damage(node)
     assert any(message in problem for problem in all_problems(node)), all_problems(node)
+
+
+def test_measured_time_is_said(chapter, node, tmp_path):
+    kept, path = tmp_path / notebooks.TIMINGS, tmp_path / chapter.name
+
+    def problems(said):
+        cell(node, "title").source = f"# Tiny\n\n{said}, an hour to read."
+        nbformat.write(node, path)
+        return notebooks.time_problems(path, tmp_path)
+
+    assert "was not measured" in problems(notebooks.takes(31))[0]
+    kept.parent.mkdir(parents=True)
+    kept.write_text('[{"notebook": "01_tiny", "cpu_seconds": 31.0, "wall_seconds": 1}]')
+    assert notebooks.takes(31).startswith("**It takes** about 30 seconds of CPU time")
+    assert problems(notebooks.takes(31)) == []
+    assert "make budget" in problems(notebooks.takes(61))[0]
+    assert "make budget" in problems("It takes long")[0]
+
+
+def test_binding_takes_the_nearest_line_and_keeps_what_holds(node, tmp_path):
+    path = tmp_path / "n.ipynb"
+    set_output("result", "mean 0.875\nspread 0.875\nother 0.1\n")(node)
+    cell(node, "prose").metadata.quotes["0.875"] = "result | spread"
+    cell(node, "prose").source += "\n\nAnd 0.1 beside 0.2."
+    nbformat.write(node, path)
+    notebooks.bind([path])
+    bound = notebooks.read(path)
+    assert cell(bound, "prose").metadata.quotes == {
+        "0.875": "result | spread",
+        "87.5 %": "result | mean",
+        "0.1": "result | other",
+    }
+    assert ["0.2 is bound to no" in it for it in all_problems(bound)] == [True]
 
 
 def test_reading_repairs_nothing(chapter, node, tmp_path):

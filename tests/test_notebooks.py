@@ -15,7 +15,7 @@ GUARDS = [
     notebooks.output_problems,
     notebooks.width_problems,
     notebooks.alt_problems,
-    notebooks.unsupported_numbers,
+    notebooks.quote_problems,
 ]
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.stem)
 
@@ -28,6 +28,11 @@ def test_there_are_chapters():
 @each_chapter
 def test_chapter_is_sound(chapter, guard):
     assert guard(notebooks.read(chapter)) == []
+
+
+@each_chapter
+def test_chapter_says_its_measured_time(chapter):
+    assert notebooks.time_problems(chapter) == []
 
 
 def test_methods_equal_a_fresh_export():

@@ -13,6 +13,7 @@ import warnings
 from pathlib import Path
 from urllib.parse import quote_plus
 
+import axe_playwright_python
 import pytest
 from bs4 import BeautifulSoup
 
@@ -21,6 +22,9 @@ from tools.notebooks import BUDGETS, ROOT, build_book, chapters
 
 WIDTH = 390  # pixels, a phone held upright
 SCHEMES = ["light", "dark"]
+AXE_CORE = next(
+    Path(axe_playwright_python.__file__).parent.glob("axe.min.js")
+).read_text(encoding="utf-8")
 FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run"
     " --disable-background-networking --disable-component-update --disable-sync"
@@ -419,13 +423,37 @@ def tab(browser, address, scheme="light"):
 
 # what sticks out on the right and can be reached only by moving the whole page
 TOO_WIDE = """width => {
-    const scrolls = e => e && e !== document.body && (/auto|scroll|hidden|clip/.test(getComputedStyle(e).overflowX) || scrolls(e.parentElement));
-    const out = [...document.querySelectorAll(".bd-article *, .bd-header-article *, .prev-next-area *, footer *")]
-        .filter(e => e.getBoundingClientRect().right > width + 1 && !scrolls(e.parentElement))
-        .map(e => `${e.tagName} ${e.className.baseVal ?? e.className} to ${Math.round(e.getBoundingClientRect().right)}`);
-    if (document.documentElement.scrollWidth > width) out.unshift(`the page, to ${document.documentElement.scrollWidth}`);
+    const inside = e => e && e !== document.body
+        && (/auto|scroll|hidden|clip/.test(getComputedStyle(e).overflowX)
+            || inside(e.parentElement));
+    const parts = ".bd-article *, .bd-header-article *, .prev-next-area *, footer *";
+    const right = e => Math.round(e.getBoundingClientRect().right);
+    const out = [...document.querySelectorAll(parts)]
+        .filter(e => right(e) > width + 1 && !inside(e.parentElement))
+        .map(e => `${e.tagName} ${e.className.baseVal ?? e.className} to ${right(e)}`);
+    const whole = document.documentElement.scrollWidth;
+    if (whole > width) out.unshift(`the page, to ${whole}`);
     return out.slice(0, 5);
 }"""
+# boxes whose content is wider than they are: code, printed text, equations, tables
+CLIPPED = """() => {
+    document.querySelectorAll("details").forEach(fold => fold.open = true);
+    const boxes = "pre, div.math, mjx-container, .cell_output .output";
+    return [...document.querySelectorAll(".bd-article :is(" + boxes + ")")]
+        .filter(e => e.scrollWidth > e.clientWidth + 1)
+        .map(e => `${e.scrollWidth} in ${e.clientWidth} pixels: `
+            + `${e.tagName} ${e.textContent.trim().slice(0, 40)}`);
+}"""
+HIDDEN = """() => [...document.querySelectorAll(".bd-article pre")]
+    .filter(e => e.getBoundingClientRect().height < 1)
+    .map(e => `not on paper: ${e.textContent.trim().slice(0, 40)}`)"""
+AXE = """async () => {
+    const rules = {"label-content-name-mismatch": {enabled: true}};
+    const {violations} = await axe.run({rules});
+    return violations.flatMap(v => v.nodes.map(n => `axe ${v.id}: ${n.html}`));
+}"""
+IMPORTS = r"\bimport [a-z]|\bfrom \w+(\.\w+)* import"
+DESK, PAPER = 1280, 718  # pixels: a laptop, and the text width of A4
 
 
 def settle(page) -> None:
@@ -437,71 +465,132 @@ def settle(page) -> None:
     )
 
 
+def page_faults(page, scheme) -> list[str]:
+    """What is wrong with the page that stands in the tab, on a phone and on a desk."""
+    faults = [f"wider than a phone: {it}" for it in page.evaluate(TOO_WIDE, WIDTH)]
+    if (theme := page.evaluate("document.documentElement.dataset.theme")) != scheme:
+        faults.append(f"theme {theme} in a {scheme} browser")
+    formulas = page.locator(".math").count()
+    if formulas and page.locator("mjx-container svg").count() < formulas:
+        faults.append("formulas that were not set")
+    if page.locator("mjx-merror, [data-mjx-error]").count():
+        faults.append("a formula with an error")
+    page.set_viewport_size({"width": DESK, "height": 900})
+    page.evaluate(AXE_CORE)
+    return faults + page.evaluate(AXE) + page.evaluate(CLIPPED)
+
+
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_every_page_works_on_a_phone(site, address, browser, scheme):
+def test_every_page_on_phone_and_desk(site, address, browser, scheme):
+    """On a phone nothing but its own box scrolls, on a desk nothing is cut off, axe-core
+    finds nothing, and no page asks another host or reports an error."""
     found = []
     with tab(browser, address, scheme) as (page, problems):
         for path in (p.relative_to(site).as_posix() for p in pages(site)):
             problems.clear()
+            page.set_viewport_size({"width": WIDTH, "height": 844})
             page.goto(f"{address}/{path}")
             settle(page)
-            problems += [
-                f"wider than {WIDTH} pixels: {it}"
-                for it in page.evaluate(TOO_WIDE, WIDTH)
-            ]
-            if (
-                theme := page.evaluate("document.documentElement.dataset.theme")
-            ) != scheme:
-                problems.append(f"theme {theme} in a {scheme} browser")
-            if (
-                page.locator(".math").count()
-                and page.locator("mjx-container svg").count()
-                < page.locator(".math").count()
-            ):
-                problems.append("formulas that were not set")
-            if page.locator("mjx-merror, [data-mjx-error]").count():
-                problems.append("a formula with an error")
+            problems += page_faults(page, scheme)
             found += [f"{path}: {problem}" for problem in problems]
     assert found == []
 
 
-def test_browser_checks_see_damage(address, browser):
+def test_every_page_on_paper(site, address, browser):
+    """Printed, nothing is cut off and what is folded is there."""
+    found = []
+    with tab(browser, address) as (page, _):
+        page.set_viewport_size({"width": PAPER, "height": 1000})
+        page.emulate_media(media="print")
+        for path in (p.relative_to(site).as_posix() for p in pages(site)):
+            page.goto(f"{address}/{path}")
+            settle(page)
+            problems = page.evaluate(HIDDEN) + page.evaluate(CLIPPED)
+            found += [f"{path}: {problem}" for problem in problems]
+    assert found == []
+
+
+def plant(page, html: str) -> None:
+    page.evaluate(
+        "html => document.querySelector('.bd-article')"
+        ".insertAdjacentHTML('beforeend', html)",
+        html,
+    )
+
+
+@pytest.mark.parametrize(
+    "html, named",
+    [
+        ('<div style="width: 500px">wide</div>', "wider than a phone"),
+        ("<pre>" + "x" * 200 + "</pre>", "pixels: PRE xxx"),
+        ('<div class="math"><p style="width: 2000px">x</p></div>', "pixels: DIV x"),
+        ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "image-alt"),
+        ('<p style="color: #eee; background: #fff">pale</p>', "color-contrast"),
+        ("<merror data-mjx-error='x'></merror>", "a formula with an error"),
+    ],
+)
+def test_page_checks_see_damage(address, browser, html, named):
+    with tab(browser, address) as (page, _):
+        page.goto(f"{address}/book/index.html")
+        settle(page)
+        assert page_faults(page, "light") == []
+        page.set_viewport_size({"width": WIDTH, "height": 844})
+        plant(page, html)
+        assert any(named in it for it in page_faults(page, "light"))
+
+
+def test_paper_checks_see_damage(address, browser):
+    with tab(browser, address) as (page, _):
+        page.emulate_media(media="print")
+        page.goto(f"{address}/book/index.html")
+        settle(page)
+        assert page.evaluate(HIDDEN) == []
+        plant(page, "<div hidden><pre>lost</pre></div>")
+        assert page.evaluate(HIDDEN) == ["not on paper: lost"]
+
+
+def test_errors_and_requests_are_seen(address, browser):
     with tab(browser, address) as (page, problems):
         page.goto(f"{address}/index.html")
         page.wait_for_url("**/book/index.html")
-        settle(page)
-        assert page.evaluate(TOO_WIDE, WIDTH) == []
-        page.evaluate(
-            "document.querySelector('.bd-article').insertAdjacentHTML('beforeend',"
-            " '<div style=\"width: 500px\">wide</div>')"
-        )
-        assert page.evaluate(TOO_WIDE, WIDTH)
-        page.evaluate(
-            "fetch('http://127.0.0.1:1/').catch(() => console.error('planted'))"
-        )
+        assert problems == []
+        ask = "fetch('http://127.0.0.1:1/').catch(() => console.error('planted'))"
+        page.evaluate(ask)
         page.wait_for_timeout(200)
-        assert any("asks for" in it for it in problems) and any(
-            "planted" in it for it in problems
+        for sign in ("asks for", "planted"):
+            assert any(sign in it for it in problems)
+
+
+def search(page, address, words: str) -> dict[str, str]:
+    """What the search page finds: address -> excerpt."""
+    page.goto(f"{address}/search.html?q={quote_plus(words)}")
+    page.wait_for_selector("#search-results li a")
+    page.wait_for_load_state("networkidle")
+    found = page.locator("#search-results > ul > li").all()
+    return {
+        item.locator("a").first.get_attribute("href"): " ".join(
+            item.locator("p.context").all_inner_texts()
         )
+        for item in found
+    }
 
 
 def test_search_finds_chapters_and_terms(site, address, browser):
-    wanted = {
-        parsed(site / "notebooks" / f"{n.stem}.html")
-        .find("title")
-        .text.split(" — ")[0]: f"notebooks/{n.stem}"
-        for n in chapters()
-    }
-    wanted["rationale"] = "book/glossary"
+    wanted = {"rationale": "book/glossary"}
+    for name in (n.stem for n in chapters()):
+        title = parsed(site / "notebooks" / f"{name}.html").find("title").text
+        title = re.sub(r"[^A-Za-z ]", " ", title.split(" — ")[0])
+        wanted[title] = f"notebooks/{name}"
     with tab(browser, address) as (page, problems):
         for words, target in wanted.items():
-            page.goto(
-                f"{address}/search.html?q={quote_plus(re.sub(r'[^A-Za-z ]', ' ', words))}"
-            )
-            page.wait_for_selector("#search-results li a")
-            page.wait_for_load_state("networkidle")
-            assert any(
-                target in a.get_attribute("href")
-                for a in page.locator("#search-results li a").all()
-            ), f"{words!r} does not lead to {target}"
+            found = search(page, address, words)
+            assert any(target in link for link in found), f"{words!r}: no {target}"
         assert problems == []
+
+
+@pytest.mark.parametrize("word", ["prefix", "verbalizer", "accuracy", "torch"])
+def test_excerpts_show_sentences_and_no_imports(address, browser, word):
+    with tab(browser, address) as (page, _):
+        excerpts = search(page, address, word)
+    assert len(excerpts) > 3 and all(excerpts.values())
+    assert [text for text in excerpts.values() if re.search(IMPORTS, text)] == []

@@ -1,7 +1,7 @@
 """Looks after the notebooks: exports their methods, executes and measures them, and
 says what is wrong with one.
 
-    python tools/notebooks.py execute | budget | bootstrap [chapters]
+    python tools/notebooks.py execute | budget | bootstrap | bind [chapters]
     python tools/notebooks.py export
 
 A chapter is given by its path or by the start of its name (`02`); none given means all.
@@ -40,7 +40,7 @@ from prompttune_utils import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = Path("prompttune_utils", "methods")
-TIMINGS = ROOT / "prompttune_utils" / "assets" / "results" / "timings.json"
+TIMINGS = Path("prompttune_utils", "assets", "results", "timings.json")
 CHECKED = "nbval-check-output"
 BUDGETS = {"chapter": 90, "chapters": 900, "book": 60}  # CPU seconds, user and system
 SET_UP = {
@@ -276,44 +276,65 @@ def build_book(folder: Path, output: Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def budget(notebooks: list[Path]) -> None:
-    """Measures the chapters and the book and prints a table; stores it when all are
-    measured. Time never fails it."""
-    rows = []
+def timings(root: Path = ROOT) -> dict[str, dict]:
+    """What `make budget` measured: chapter -> cpu_seconds and wall_seconds."""
+    kept = root / TIMINGS
+    rows = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    return {row["notebook"]: row for row in rows}
+
+
+def takes(seconds: float) -> str:
+    """What a chapter says of its time, by its CPU seconds."""
+    rounded = max(5, 5 * round(seconds / 5))
+    said = f"{rounded} seconds" if rounded < 90 else f"{round(seconds / 60)} minutes"
+    measured = "[measured](../book/status.md)"
+    return f"**It takes** about {said} of CPU time to run ({measured})"
+
+
+TAKES = re.compile(r"\*\*It takes\*\* .*?\)\)?(?=,)")
+
+
+def time_problems(notebook: Path, root: Path = ROOT) -> list[str]:
+    """A chapter that was not measured, or that says another time than was measured."""
+    kept = timings(root).get(notebook.stem)
+    if kept is None:
+        return [f"{notebook.stem} was not measured: run `make budget`."]
+    said = TAKES.findall("\n".join(c.source for c in read(notebook).cells))
+    wanted = takes(kept["cpu_seconds"])
+    if said == [wanted]:
+        return []
+    return [f"{notebook.stem} says {said}, not {wanted!r}: run `make budget`."]
+
+
+def budget(notebooks: list[Path], root: Path = ROOT) -> None:
+    """Measures chapters and the book, prints a table, stores the times and writes them
+    into the chapters. Time never fails it."""
+    kept = timings(root)
     for notebook in notebooks:
         _, cpu, wall = run(notebook)
-        rows.append(
-            {
-                "notebook": notebook.stem,
-                "cpu_seconds": round(cpu, 1),
-                "wall_seconds": round(wall, 1),
-            }
-        )
-    if notebooks == chapters():
-        TIMINGS.parent.mkdir(parents=True, exist_ok=True)
-        TIMINGS.write_text(
-            "[\n" + ",\n".join(map(json.dumps, rows)) + "\n]\n", encoding="utf-8"
-        )
+        seconds = {"cpu_seconds": round(cpu, 1), "wall_seconds": round(wall, 1)}
+        kept[notebook.stem] = {"notebook": notebook.stem} | seconds
+        node = read(notebook)
+        for cell in node.cells:
+            cell.source = TAKES.sub(takes(cpu), cell.source)
+        nbformat.write(node, notebook)
+    rows = [kept[n.stem] for n in chapters() if n.stem in kept]
+    lines = ",\n".join(map(json.dumps, rows))
+    (root / TIMINGS).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     cpu, wall = cpu_seconds(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
-        book = build_book(ROOT, Path(folder))
+        book = build_book(root, Path(folder))
+    book_cpu, book_wall = cpu_seconds() - cpu, time.perf_counter() - wall
+    total_cpu, total_wall = (
+        sum(row[key] for row in rows) for key in ("cpu_seconds", "wall_seconds")
+    )
     table = [(*row.values(), BUDGETS["chapter"]) for row in rows]
-    table.append(
-        (
-            "all",
-            sum(r["cpu_seconds"] for r in rows),
-            sum(r["wall_seconds"] for r in rows),
-            BUDGETS["chapters"],
-        )
-    )
-    table.append(
-        ("book", cpu_seconds() - cpu, time.perf_counter() - wall, BUDGETS["book"])
-    )
+    table.append(("all", total_cpu, total_wall, BUDGETS["chapters"]))
+    table.append(("book", book_cpu, book_wall, BUDGETS["book"]))
     print(f"{'':36}{'CPU s':>8}{'wall s':>8}{'budget':>8}")
     for name, cpu, wall, limit in table:
-        print(
-            f"{name:36}{cpu:8.1f}{wall:8.1f}{limit:8}{'  over' if cpu > limit else ''}"
-        )
+        over = "  over" if cpu > limit else ""
+        print(f"{name:36}{cpu:8.1f}{wall:8.1f}{limit:8}{over}")
     if book.returncode:
         raise SystemExit(
             f"The book does not build, mend what is named here:\n{book.stderr[-3000:]}"
@@ -515,7 +536,8 @@ SKIPPED = re.compile(
     r"https?://\S+|95 ?% (?:confidence )?intervals?"  # the name of a measure
     r"|(?:sections?|chapters?|figures?|tables?|equations?|versions?|python|pytorch|torch|arxiv:?)"
     r" v?\d+(?:\.\d+)*(?:(?:,| and| to)+ \d+\.\d+)*"
-    r"|[a-z][a-z0-9_.-]*|\d+(?:\.\d+){2,}",  # words, with the digits in names such as GPT-3.5
+    # words, with the digits in names such as GPT-3.5
+    r"|[a-z][a-z0-9_.-]*|\d+(?:\.\d+){2,}",
     re.I,
 )
 NUMBER = re.compile(r"(?<![\d.])(\d[\d,]*\.\d+|\d[\d,]*(?=\s?%))(\s?%)?")
@@ -541,55 +563,127 @@ def prose(markdown: str) -> Iterator[str]:
             )
 
 
-def unsupported_numbers(node: NotebookNode) -> list[str]:
-    """Decimal numbers and percentages in the prose that no stored output shows and no
-    citation covers.
+def numbers(cell: NotebookNode) -> list[str]:
+    """Decimal numbers and percentages in a markdown cell, such as 0.75 and 7 %, in
+    their order. Code, formulas, addresses, names, and numbers of sections and versions
+    are no results."""
+    found = (NUMBER.findall(SKIPPED.sub(" ", text)) for text in prose(cell.source))
+    return [f"{n} %" if sign else n for texts in found for n, sign in texts]
 
-    A decimal number needs the same digits in an output; NN % needs NN %, NN.0 or 0.NN.
-    A cell tagged `cited` is free, and must hold a {cite} role. Code, formulas,
-    addresses, names, and numbers of sections and versions are skipped.
+
+def says(line: str, number: str) -> bool:
+    """Whether a printed line holds a number with the same digits; NN % may also stand
+    there as NN.0 or 0.NN."""
+    shown = [(n.replace(",", ""), sign) for n, sign in NUMBER.findall(line)]
+    digits = number.replace(",", "").removesuffix(" %")
+    if not number.endswith("%"):
+        return digits in {n for n, _ in shown}
+    wanted = {Decimal(digits), Decimal(digits) / 100}
+    return any(
+        Decimal(n) in (wanted if "." in n else {Decimal(digits)})
+        for n, sign in shown
+        if sign or "." in n
+    )
+
+
+def stands_in(node: NotebookNode, quote: str, number: str) -> bool:
+    """Whether the place that a quote names, `cell | how the line begins`, says it."""
+    name, _, beginning = quote.partition(" | ")
+    lines = [
+        line.strip()
+        for cell in code_cells(node)
+        if cell.get("id") == name
+        for line in text_of(cell).splitlines()
+    ]
+    return any(says(ln, number) for ln in lines if ln.startswith(beginning))
+
+
+def beginning(line: str) -> str:
+    """How a printed line begins, up to its first number: what names it."""
+    return re.split(r"[-+]?\d", line.strip(), maxsplit=1)[0].strip()[:40]
+
+
+def bind(notebooks: list[Path]) -> None:
+    """Writes into each markdown cell where its numbers come from, the nearest printed
+    line that has them, and prints what it chose. Quotes that hold stay as they are."""
+    for notebook in notebooks:
+        node = read(notebook)
+        order = {cell.id: place for place, cell in enumerate(node.cells)}
+        printed = [
+            (cell.id, line)
+            for cell in code_cells(node)
+            for line in text_of(cell).splitlines()
+            if re.search(r"\d", line)
+        ]
+        for cell in quoting_cells(node):
+            kept = dict(cell.metadata.get("quotes", {}))
+            quotes = {}
+            for number in numbers(cell):
+                if number in kept and stands_in(node, kept[number], number):
+                    quotes[number] = kept[number]
+                    continue
+                # nearest above first, then nearest below
+                away = [
+                    (order[name] > order[cell.id], abs(order[name] - order[cell.id]), i)
+                    for i, (name, line) in enumerate(printed)
+                    if says(line, number)
+                ]
+                if away:
+                    name, line = printed[min(away)[2]]
+                    quotes[number] = f"{name} | {beginning(line)}"
+                    print(f"{notebook.stem}, {cell.id}: {number} <- {quotes[number]}")
+            cell.metadata.pop("quotes", None)
+            if quotes:
+                cell.metadata["quotes"] = quotes
+        nbformat.write(node, notebook)
+
+
+def quoting_cells(node: NotebookNode) -> list[NotebookNode]:
+    """Markdown cells whose numbers are our own, not cited ones."""
+    return [
+        c for c in node.cells if c.cell_type == "markdown" and "cited" not in tags(c)
+    ]
+
+
+def quote_problems(node: NotebookNode) -> list[str]:
+    """Numbers in the prose that are bound to no printed line, or to one that does not
+    say them, and cited numbers without a citation.
+
+    A markdown cell's metadata `quotes` maps each number to `cell | how the line
+    begins`. A cell tagged `cited` has the numbers of papers and must hold a {cite}
+    role.
     """
-    shown = [
-        (number.replace(",", ""), sign)
-        for c in code_cells(node)
-        for number, sign in NUMBER.findall(text_of(c))
-    ]
-    decimals = {number for number, _ in shown if "." in number}
-    values = {Decimal(number) for number in decimals}
-    percents = values | {Decimal(number) for number, sign in shown if sign}
     problems = []
-    for cell in node.cells:
-        if cell.cell_type != "markdown" or "cited" in tags(cell):
-            continue
-        for number, sign in (
-            found
-            for text in prose(cell.source)
-            for found in NUMBER.findall(SKIPPED.sub(" ", text))
-        ):
-            digits = number.replace(",", "")
-            if not (
-                Decimal(digits) in percents or Decimal(digits) / 100 in values
-                if sign
-                else digits in decimals
-            ):
+    for cell in quoting_cells(node):
+        quotes, said = cell.metadata.get("quotes", {}), numbers(cell)
+        for number in said:
+            if number not in quotes:
                 problems.append(
-                    f"Cell {cell.id}: {number}{sign} stands in no output of this"
-                    " chapter."
+                    f"Cell {cell.id}: {number} is bound to no printed line: "
+                    "run `python tools/notebooks.py bind`, and read what it chose."
                 )
-    uncited = [
-        c.id
-        for c in node.cells
-        if "cited" in tags(c) and not re.search(r"\{cite(:\w+)?\}`", c.source)
-    ]
-    return problems + [
-        f"Cell {i} is tagged cited and cites nothing: add a {{cite}} role."
-        for i in uncited
-    ]
+            elif not stands_in(node, quotes[number], number):
+                problems.append(
+                    f"Cell {cell.id}: {number} does not stand in {quotes[number]!r}: "
+                    "correct the text, or bind it anew."
+                )
+        problems += [
+            f"Cell {cell.id} quotes {number}, which it does not say: bind it anew."
+            for number in quotes
+            if number not in said
+        ]
+    for cell in node.cells:
+        if "cited" in tags(cell) and not re.search(r"\{cite(:\w+)?\}`", cell.source):
+            problems.append(
+                f"Cell {cell.id} is tagged cited and cites nothing: "
+                "add a {cite} role."
+            )
+    return problems
 
 
 def toc_problems(root: Path = ROOT) -> list[str]:
-    """Pages that the table of contents names and nobody wrote, and chapters that it does
-    not name."""
+    """Pages that the table of contents names and nobody wrote, and chapters that it
+    does not name."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     listed = toc.get("chapters", []) + [
         entry for part in toc.get("parts", []) for entry in part["chapters"]
@@ -607,7 +701,9 @@ def toc_problems(root: Path = ROOT) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["export", "execute", "budget", "bootstrap"])
+    parser.add_argument(
+        "command", choices=["export", "execute", "budget", "bootstrap", "bind"]
+    )
     parser.add_argument(
         "chapters",
         nargs="*",

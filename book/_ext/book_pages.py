@@ -1,10 +1,15 @@
 """What the book needs beyond its settings: the tables of the status page and of the
 benchmarks, the answers of the claims ledger, and a site without Thebe."""
 
+import colorsys
+import hashlib
 import json
+import os
 import re
 import tomllib
 from pathlib import Path
+
+import yaml
 
 RESULTS = Path("prompttune_utils", "assets", "results")
 TIMINGS = RESULTS / "timings.json"
@@ -34,23 +39,27 @@ def versions(root: Path) -> str:
 
 
 def timings(root: Path) -> str:
-    """A table row for each chapter that `make budget` measured, and their sum."""
-    rows = (
-        json.loads((root / TIMINGS).read_text(encoding="utf-8"))
-        if (root / TIMINGS).exists()
-        else []
-    )
-    if not rows:
-        return "| - | - | - |"
+    """A table row for each chapter, with what `make budget` measured, and their sum.
+
+    Raises:
+        ValueError: a chapter was not measured.
+    """
+    kept = root / TIMINGS
+    rows = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
+    chapters = {n.stem for n in (root / "notebooks").glob("*.ipynb")}
+    if missing := sorted(chapters - {row["notebook"] for row in rows}):
+        raise ValueError(
+            f"book/status.md: {missing[0]} was not measured: run `make budget`."
+        )
     lines = [
-        f"| [](../notebooks/{row['notebook']}.ipynb) | {row['cpu_seconds']:.1f} |"
-        f" {row['wall_seconds']:.1f} |"
+        f"| [](../notebooks/{row['notebook']}.ipynb) | {row['cpu_seconds']:.1f} "
+        f"| {row['wall_seconds']:.1f} |"
         for row in rows
     ]
     cpu, wall = (
         sum(row[key] for row in rows) for key in ("cpu_seconds", "wall_seconds")
     )
-    return "\n".join([*lines, f"| **∑** | **{cpu:.1f}** | **{wall:.1f}** |"])
+    return "\n".join([*lines, f"| **sum** | **{cpu:.1f}** | **{wall:.1f}** |"])
 
 
 def speed(root: Path) -> str:
@@ -139,11 +148,11 @@ def sums(root: Path) -> str:
         task: [values[0]["majority"]]
         for (task,), values in benchmarked(root, "majority").items()
     }
-    lines = [
-        f"| {way} |"
-        f" {' | '.join(shown(of[task]) if task in of else '-' for task in ('multiarith', 'gsm8k'))} |"
-        for way, of in ways.items()
-    ]
+    lines = []
+    for way, of in ways.items():
+        tasks = ("multiarith", "gsm8k")
+        cells = [shown(of[task]) if task in of else "-" for task in tasks]
+        lines.append(f"| {way} | {' | '.join(cells)} |")
     return "\n".join(lines) or "| - | - | - |"
 
 
@@ -188,7 +197,34 @@ def answer(root: Path, claim: str, chapter: str) -> str:
     )
 
 
+def colab(root: Path) -> str:
+    """How to open a chapter on Colab: by its button once _config.yml names the
+    repository, and until then by hand."""
+    version = re.search(
+        r'__version__ = "(.+)"',
+        (root / "prompttune_utils" / "__init__.py").read_text(encoding="utf-8"),
+    )[1]
+    url = yaml.safe_load((root / "_config.yml").read_text(encoding="utf-8"))[
+        "repository"
+    ]["url"]
+    if "/OWNER/" not in url:
+        return (
+            "Open a chapter, then the rocket at the top, then Colab. The folded first "
+            f"cell installs `prompttune-utils=={version}` from the package index or, "
+            f"where that fails, from <{url}>."
+        )
+    return (
+        "The course has no public address yet, so there is no button. Download a "
+        "chapter with the button at its top, and run `make wheel`, which writes "
+        f"`dist/prompttune_utils-{version}-py3-none-any.whl`. On Colab choose "
+        "*File*, *Upload notebook*, then put the wheel into the files on the left, and "
+        "in a cell above all others run:\n\n"
+        f"```\n%pip install prompttune_utils-{version}-py3-none-any.whl\n```"
+    )
+
+
 TABLES = {
+    "book/running": (colab,),
     "book/status": (versions, timings),
     "book/benchmarks": (classification, writing, knowledge, sums, speed),
 }
@@ -198,13 +234,22 @@ def fill(app, docname: str, source: list[str]) -> None:
     """Puts the rows where the pages say `% versions` and the like, and the answers into
     the ledger; the words stay in the pages, to be translated."""
     for table in TABLES.get(docname, ()):
-        source[0] = source[0].replace(f"% {table.__name__}", table(Path(app.srcdir)))
+        mark = f"% {table.__name__}"
+        if mark in source[0]:
+            source[0] = source[0].replace(mark, table(Path(app.srcdir)))
     if docname == "book/claims":
         source[0] = re.sub(
             r"% answer (C\d\d) (\w+)",
             lambda found: answer(Path(app.srcdir), *found.groups()),
             source[0],
         )
+
+
+def drop_placeholder(app, config) -> None:
+    """No button for Colab that leads nowhere, while _config.yml has no address."""
+    theme = config.html_theme_options
+    if "/OWNER/" in theme.get("repository_url", ""):
+        theme["launch_buttons"] = {}
 
 
 def drop_thebe(app, config) -> None:
@@ -221,7 +266,73 @@ def drop_thebe(app, config) -> None:
     ]
 
 
+def hide_marks(app, doctree) -> None:
+    """Code cells are shown without the marks of the export, `#| export`, which are for
+    the tools and not for the reader."""
+    from docutils import nodes
+
+    for block in doctree.findall(nodes.literal_block):
+        lines = block.astext().split("\n")
+        if lines[0].startswith("#|"):
+            text = "\n".join(lines[1:]).lstrip("\n")
+            block.rawsource, block.children = text, []
+            block += nodes.Text(text)
+
+
+def darkened(svg: str) -> str:
+    """The drawing for a dark ground: greys change places with each other, and colours
+    that would be too dark are made lighter."""
+
+    def change(found: re.Match) -> str:
+        red, green, blue = (int(found[1][i : i + 2], 16) / 255 for i in (0, 2, 4))
+        hue, light, strength = colorsys.rgb_to_hls(red, green, blue)
+        grey = max(red, green, blue) - min(red, green, blue) < 0.12
+        light = 0.92 - 0.83 * light if grey else max(light, 0.58)
+        rgb = colorsys.hls_to_rgb(hue, light, strength)
+        return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
+
+    svg = re.sub(r"#([0-9a-fA-F]{6})\b", change, svg)
+    # what names no colour is black, and so it is in the dark
+    root = re.search(r"<svg\b", svg).end()
+    return f"{svg[:root]} fill='#ebebeb'{svg[root:]}"
+
+
+def dark_figures(app, doctree) -> None:
+    """Beside every SVG of a page comes one for the dark theme, which shows it
+    instead."""
+    from docutils import nodes
+
+    folder = Path(app.outdir).parent / "dark"
+    for image in list(doctree.findall(nodes.image)):
+        if not image["uri"].endswith(".svg") or "://" in image["uri"]:
+            continue
+        source = Path(app.env.relfn2path(image["uri"], app.env.docname)[1])
+        drawing = source.read_text(encoding="utf-8")
+        kept = folder / f"{hashlib.sha256(drawing.encode()).hexdigest()[:16]}.svg"
+        folder.mkdir(exist_ok=True)
+        kept.write_text(darkened(drawing), encoding="utf-8")
+        dark = image.deepcopy()
+        dark["uri"] = "/" + os.path.relpath(kept, app.srcdir)
+        dark["ids"], dark["names"] = [], []
+        image["classes"].append("only-light")
+        dark["classes"].append("only-dark")
+        image.parent.insert(image.parent.index(image) + 1, dark)
+
+
+def mend_roles(app, pagename, templatename, context, doctree) -> None:
+    """The references are a list, and its entries carry a role that is no list item."""
+    if "body" in context:
+        entry, item = 'role="doc-biblioentry"', 'role="listitem"'
+        context["body"] = context["body"].replace(entry, item)
+
+
 def setup(app) -> dict:
     app.connect("source-read", fill)
+    app.connect("doctree-read", hide_marks)
+    app.connect(
+        "doctree-read", dark_figures, priority=100
+    )  # before images are gathered
+    app.connect("html-page-context", mend_roles)
     app.connect("config-inited", drop_thebe)
+    app.connect("config-inited", drop_placeholder)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
