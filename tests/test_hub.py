@@ -634,3 +634,102 @@ def test_position_limit_of_models_that_have_none_or_a_trained_one():
     assert hub.position_limit(transformers.T5ForConditionalGeneration(t5)) is None
     assert hub.position_limit(transformers.BloomForCausalLM(bloom)) is None
     assert hub.position_limit(transformers.Qwen2ForCausalLM(qwen)) == 20
+
+
+GPT2 = {"vocab_size": 60, "n_embd": 16, "n_layer": 1, "n_head": 2}
+GPT2 |= {"bos_token_id": 0, "eos_token_id": 0}
+BACKBONES = {
+    "bert": ("BertForMaskedLM", SMALL),
+    "gpt": ("GPT2LMHeadModel", GPT2),
+    "t5": ("T5ForConditionalGeneration", T5),
+    "bart, which has buffers": ("BartForConditionalGeneration", BART),
+}
+
+
+@pytest.fixture(params=BACKBONES.values(), ids=BACKBONES)
+def tiny(request):
+    """A backbone of one layer; all of these tie their output matrix."""
+    architecture, settings = request.param
+    model_class = getattr(transformers, architecture)
+    torch.manual_seed(0)
+    model = model_class(model_class.config_class(**settings)).eval()
+    found = hub.Place("tiny", "path", "tiny")
+    return hub.Backbone("tiny", model, None, 1e-3, found, "cpu")
+
+
+def logits_of(model):
+    inputs = {"input_ids": torch.tensor([[5, 6, 7]])}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = torch.tensor([[0, 8]])
+    return model(**inputs).logits
+
+
+def memory(model):
+    return {name: tensor.data_ptr() for name, tensor in model.named_parameters()}
+
+
+def tied(model):
+    return model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
+def train_a_step(model):
+    """One step over everything that is free; gives the names of what has changed."""
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+    logits_of(model).logsumexp(-1).sum().backward()
+    optimizer.step()
+    return {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
+
+
+def test_frozen_shares_its_weights_and_is_not_trained(tiny):
+    frozen = tiny.frozen()
+    assert memory(frozen.model) == memory(tiny.model)
+    assert tied(frozen.model) and tied(tiny.model)
+    assert not any(p.requires_grad for p in frozen.model.parameters())
+    assert all(p.requires_grad for p in tiny.model.parameters())
+    torch.testing.assert_close(logits_of(frozen.model), logits_of(tiny.model))
+
+
+@torch.no_grad()
+def test_frozen_sees_the_weights_that_its_original_gets(tiny):
+    frozen, before = tiny.frozen(), logits_of(tiny.model)
+    for p in tiny.model.parameters():
+        p.add_(torch.randn_like(p))
+    after = logits_of(frozen.model)
+    assert not torch.allclose(after, before)
+    torch.testing.assert_close(after, logits_of(tiny.model))
+
+
+def test_frozen_shares_nothing_but_the_weights(tiny):
+    """Mode, attention, buffers and hooks of the one are not those of the other."""
+    frozen = tiny.frozen()
+    frozen.model.train()
+    frozen.model.set_attn_implementation("eager")
+    frozen.model.config.output_hidden_states = True
+    frozen.model.get_output_embeddings().register_forward_hook(lambda *_: 1 / 0)
+    for buffer in frozen.model.buffers():
+        buffer.zero_()
+    assert not any(module.training for module in tiny.model.modules())
+    assert tiny.model.config.output_hidden_states is False
+    attention = {
+        module.config._attn_implementation
+        for module in tiny.model.modules()
+        if hasattr(module, "config")
+    }
+    assert attention == {"sdpa"}
+    again = tiny.frozen().model
+    torch.testing.assert_close(logits_of(tiny.model), logits_of(again))
+
+
+def test_copy_trains_all_its_weights_whatever_was_frozen_before(tiny):
+    """A prompt on the frozen backbone must not turn later fine-tuning into a head
+    alone, be it of the backbone itself or of what was frozen."""
+    frozen = tiny.frozen()
+    before = hub.weights_hash(tiny.model)
+    for source in (tiny, frozen):
+        copied = source.copy()
+        assert tied(copied.model) and not copied.model.training
+        assert not set(memory(copied.model).values()) & set(memory(tiny.model).values())
+        assert train_a_step(copied.model) == set(memory(copied.model))
+    assert hub.weights_hash(tiny.model) == hub.weights_hash(frozen.model) == before
+    assert not any(p.requires_grad for p in frozen.model.parameters())
