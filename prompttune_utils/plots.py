@@ -1,4 +1,5 @@
-"""Figures that read the same in every chapter: colour-blind-safe, also told apart by marker and line style."""
+"""Figures that read the same in every chapter: colour-blind-safe, and told apart by
+marker and line style, too."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,7 +14,10 @@ LINES = ["-", "--", "-.", ":", "-", "--", "-."]
 
 
 def axes(width: float = 6.4, height: float = 3.8, **labels: str) -> plt.Axes:
-    """A fresh pair of axes; keyword arguments go to `set` (xlabel=, ylabel=, ...). White background in both site themes."""
+    """A fresh pair of axes, white in both themes of the site.
+
+    Keyword arguments go to `set` (xlabel=, ylabel=, ...).
+    """
     _, ax = plt.subplots(figsize=(width, height), layout="constrained")
     ax.set(**labels)
     ax.spines[["top", "right"]].set_visible(False)
@@ -24,13 +28,23 @@ def axes(width: float = 6.4, height: float = 3.8, **labels: str) -> plt.Axes:
 def curves(
     ax: plt.Axes, x: Sequence, series: Mapping[str, Sequence[Sequence[float]]]
 ) -> None:
-    """One line a name: mean over seeds at each x, with its 95 % interval. `series[name][i]` holds the seeds' values at x[i]."""
+    """One line a name: mean over seeds at each x, with its 95 % interval.
+
+    `series[name][i]` holds the seeds' values at x[i].
+    """
     for number, (name, values) in enumerate(series.items()):
         pairs = [mean_interval(v) for v in values]
         ax.errorbar(
-            x, [m for m, _ in pairs], yerr=[0 if h != h else h for _, h in pairs], label=name, capsize=3, linewidth=1.8,
-            color=COLOURS[number % 7], marker=MARKERS[number % 7], linestyle=LINES[number % 7],
-        )  # fmt: skip
+            x,
+            [mean for mean, _ in pairs],
+            yerr=[0 if half != half else half for _, half in pairs],  # nan: one value
+            label=name,
+            capsize=3,
+            linewidth=1.8,
+            color=COLOURS[number % 7],
+            marker=MARKERS[number % 7],
+            linestyle=LINES[number % 7],
+        )
     ax.legend(frameon=False)
 
 
