@@ -14,6 +14,7 @@ import transformers
 from safetensors.torch import load, save
 
 from prompttune_utils import hub
+from tests.tiny import BART, DECODER, ENCODER, GPT2, T5
 
 
 @pytest.fixture(autouse=True)
@@ -347,7 +348,7 @@ def test_config_that_turns_a_model_into_another(tmp_path, name, role, changed, p
 def test_bert_that_was_made_a_decoder_is_a_causal_model(tmp_path):
     """What is refused is that later tokens are seen, and no name of a class."""
     vocabulary = len(hub.load("masked_lm", verbose=False).tokenizer)
-    settings = SMALL | {"vocab_size": vocabulary, "is_decoder": True}
+    settings = ENCODER | {"vocab_size": vocabulary, "is_decoder": True}
     bert = transformers.BertLMHeadModel(transformers.BertConfig(**settings))
     folder = with_tokenizer(tmp_path / "decoder", bert)
     model = hub.load("causal_lm", name=folder, verbose=False).model
@@ -371,15 +372,9 @@ def test_weights_of_other_tasks_in_the_file_are_no_damage(tmp_path):
 
 def test_layers_are_missed_in_a_file_without_the_prefix_too(tmp_path):
     """GPT-2's own file says h.0., its language model transformer.h.0."""
-    settings = transformers.GPT2Config(
-        vocab_size=len(hub.load("causal_lm", verbose=False).tokenizer),
-        n_embd=16,
-        n_layer=3,
-        n_head=2,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    bare = transformers.GPT2Model(settings)
+    vocabulary = len(hub.load("causal_lm", verbose=False).tokenizer)
+    settings = GPT2 | {"vocab_size": vocabulary, "n_layer": 3}
+    bare = transformers.GPT2Model(transformers.GPT2Config(**settings))
     folder = with_tokenizer(tmp_path / "bare", bare, "mini-gpt")
     assert (
         len(hub.load("causal_lm", name=folder, verbose=False).model.transformer.h) == 3
@@ -561,49 +556,16 @@ def test_assets_fit_the_wheel():
     assert sum(f.stat().st_size for f in hub.ASSETS.rglob("*") if f.is_file()) <= 40e6
 
 
-SMALL = dict(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=1,
-    num_attention_heads=2,
-    intermediate_size=32,
-)
-T5 = dict(
-    vocab_size=60,
-    d_model=16,
-    d_kv=8,
-    d_ff=16,
-    num_layers=1,
-    num_heads=2,
-    decoder_start_token_id=0,
-)
-BART = dict(
-    vocab_size=60,
-    d_model=16,
-    encoder_layers=1,
-    decoder_layers=1,
-    encoder_attention_heads=2,
-    decoder_attention_heads=2,
-    encoder_ffn_dim=16,
-    decoder_ffn_dim=16,
-    decoder_start_token_id=2,
-    bos_token_id=0,
-    eos_token_id=2,
-)
+ROBERTA = ENCODER | {"pad_token_id": 1, "bos_token_id": 0}
 
 
 @pytest.mark.parametrize(
     "architecture, settings, limit",
     [
-        ("BertForMaskedLM", SMALL | {"max_position_embeddings": 20}, 20),
-        ("RobertaForMaskedLM", SMALL | {"max_position_embeddings": 20}, 18),
-        ("MPNetForMaskedLM", SMALL | {"max_position_embeddings": 20}, 18),
-        (
-            "GPT2LMHeadModel",
-            {"vocab_size": 60, "n_embd": 16, "n_layer": 1, "n_head": 2}
-            | {"n_positions": 20, "bos_token_id": 0, "eos_token_id": 0},
-            20,
-        ),
+        ("BertForMaskedLM", ENCODER | {"max_position_embeddings": 20}, 20),
+        ("RobertaForMaskedLM", ROBERTA | {"max_position_embeddings": 20}, 18),
+        ("MPNetForMaskedLM", ROBERTA | {"max_position_embeddings": 20}, 18),
+        ("GPT2LMHeadModel", GPT2 | {"n_positions": 20}, 20),
         ("BartForConditionalGeneration", BART | {"max_position_embeddings": 20}, 20),
     ],
 )
@@ -628,18 +590,14 @@ def test_position_limit_is_what_the_model_can_read(architecture, settings, limit
 def test_position_limit_of_models_that_have_none_or_a_trained_one():
     t5 = transformers.T5Config(**T5, n_positions=20)  # as the file of t5-base says
     bloom = transformers.BloomConfig(vocab_size=60, hidden_size=16, n_layer=1, n_head=2)
-    qwen = transformers.Qwen2Config(
-        **SMALL, num_key_value_heads=2, max_position_embeddings=20
-    )
+    qwen = transformers.Qwen2Config(**DECODER, max_position_embeddings=20)
     assert hub.position_limit(transformers.T5ForConditionalGeneration(t5)) is None
     assert hub.position_limit(transformers.BloomForCausalLM(bloom)) is None
     assert hub.position_limit(transformers.Qwen2ForCausalLM(qwen)) == 20
 
 
-GPT2 = {"vocab_size": 60, "n_embd": 16, "n_layer": 1, "n_head": 2}
-GPT2 |= {"bos_token_id": 0, "eos_token_id": 0}
 BACKBONES = {
-    "bert": ("BertForMaskedLM", SMALL),
+    "bert": ("BertForMaskedLM", ENCODER),
     "gpt": ("GPT2LMHeadModel", GPT2),
     "t5": ("T5ForConditionalGeneration", T5),
     "bart, which has buffers": ("BartForConditionalGeneration", BART),
@@ -648,7 +606,7 @@ BACKBONES = {
 
 @pytest.fixture(params=BACKBONES.values(), ids=BACKBONES)
 def tiny(request):
-    """A backbone of one layer; all of these tie their output matrix."""
+    """A backbone of two layers; all of these tie their output matrix."""
     architecture, settings = request.param
     model_class = getattr(transformers, architecture)
     torch.manual_seed(0)

@@ -8,41 +8,7 @@ from torch.nn.functional import linear
 from transformers.modeling_outputs import CausalLMOutput
 
 from prompttune_utils.scoring import label_scores, logits_at, remove_prior
-
-SMALL = dict(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=32,
-    pad_token_id=0,
-    bos_token_id=1,
-    eos_token_id=2,
-)
-GROUPED = SMALL | dict(num_key_value_heads=2)  # two heads share keys and values
-GPT2 = dict(
-    vocab_size=60, n_embd=16, n_layer=2, n_head=4, bos_token_id=1, eos_token_id=2
-)
-T5 = dict(
-    vocab_size=60,
-    d_model=16,
-    d_kv=4,
-    d_ff=32,
-    num_layers=2,
-    num_heads=4,
-    decoder_start_token_id=0,
-)
-BART = dict(
-    vocab_size=60,
-    d_model=16,
-    encoder_layers=2,
-    decoder_layers=2,
-    encoder_attention_heads=4,
-    decoder_attention_heads=4,
-    encoder_ffn_dim=32,
-    decoder_ffn_dim=32,
-    decoder_start_token_id=2,
-)
+from tests.tiny import BART, DECODER, ENCODER, GPT2, T5
 
 
 class MultipliesByHand(tf.GPT2LMHeadModel):
@@ -63,31 +29,31 @@ def with_bias():
 
 # what stands before the output matrix or behind it, beside the name
 ENCODERS = {
-    "bert": lambda: tf.BertForMaskedLM(tf.BertConfig(**SMALL)),  # transform, bias
-    "roberta": lambda: tf.RobertaForMaskedLM(tf.RobertaConfig(**SMALL)),
+    "bert": lambda: tf.BertForMaskedLM(tf.BertConfig(**ENCODER)),  # transform, bias
+    "roberta": lambda: tf.RobertaForMaskedLM(tf.RobertaConfig(**ENCODER)),
     "distilbert": lambda: tf.DistilBertForMaskedLM(
         tf.DistilBertConfig(vocab_size=60, dim=16, n_layers=2, n_heads=4, hidden_dim=32)
     ),
     "albert": lambda: tf.AlbertForMaskedLM(
-        tf.AlbertConfig(**SMALL, embedding_size=8)  # the matrix is narrower
+        tf.AlbertConfig(**ENCODER, embedding_size=8)  # the matrix is narrower
     ),
     "modernbert": lambda: tf.ModernBertForMaskedLM(
-        tf.ModernBertConfig(**SMALL, cls_token_id=1, sep_token_id=2)
+        tf.ModernBertConfig(**ENCODER, cls_token_id=1, sep_token_id=2)
     ),
 }
 DECODERS = {
     "gpt2": lambda: tf.GPT2LMHeadModel(tf.GPT2Config(**GPT2)),
     "a bias": with_bias,
     "the module is not called": lambda: MultipliesByHand(tf.GPT2Config(**GPT2)),
-    "qwen2": lambda: tf.Qwen2ForCausalLM(tf.Qwen2Config(**GROUPED)),
+    "qwen2": lambda: tf.Qwen2ForCausalLM(tf.Qwen2Config(**DECODER)),
     "gemma2": lambda: tf.Gemma2ForCausalLM(  # soft cap
-        tf.Gemma2Config(**GROUPED, head_dim=4, final_logit_softcapping=3.0)
+        tf.Gemma2Config(**DECODER, head_dim=4, final_logit_softcapping=3.0)
     ),
     "granite": lambda: tf.GraniteForCausalLM(  # division
-        tf.GraniteConfig(**GROUPED, logits_scaling=8.0)
+        tf.GraniteConfig(**DECODER, logits_scaling=8.0)
     ),
     "cohere": lambda: tf.CohereForCausalLM(  # scale
-        tf.CohereConfig(**GROUPED, logit_scale=0.0625)
+        tf.CohereConfig(**DECODER, logit_scale=0.0625)
     ),
 }
 BOTH = {
