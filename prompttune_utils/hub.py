@@ -43,6 +43,8 @@ CLASSES = {
     "causal_lm": "AutoModelForCausalLM",
     "seq2seq_lm": "AutoModelForSeq2SeqLM",
 }
+# what old files keep of each layer beside its weights: masks, angles of positions
+CONSTANTS = "attn.bias", "attention.bias", "masked_bias", "causal_mask", "inv_freq"
 
 
 class NotFound(FileNotFoundError):
@@ -330,13 +332,15 @@ def _check_weights(place: Place, role: str, model, report: dict) -> None:
             "made for this."
         )
     # and leave these out; a pooler or another task's head is no loss, a layer is
-    layers = {_stack(key) for key in model.state_dict()} - {None}
-    unused = [
-        key
-        for key in sorted(report["unexpected_keys"])
-        if _stack(key)
-        and any(f".{layer}".endswith(f".{_stack(key)}") for layer in layers)
-    ]
+    stacks = {_stack(key) for key in model.state_dict()} - {None}
+    unused = []
+    for key in sorted(report["unexpected_keys"]):
+        layers = _stack(key)
+        if layers is None or key.endswith(CONSTANTS):
+            continue
+        # a file may leave out the name of the whole: h for transformer.h
+        if any(f".{stack}".endswith(f".{layers}") for stack in stacks):
+            unused.append(key)
     if unused:
         raise ValueError(
             f"{weights} have {len(unused)} tensors in layers that its config.json does "

@@ -370,6 +370,26 @@ def test_weights_of_other_tasks_in_the_file_are_no_damage(tmp_path):
     assert hub.weights_hash(loaded) == hub.weights_hash(mini)
 
 
+def test_masks_in_old_files_are_no_damage(tmp_path):
+    """GPT-Neo's file keeps the causal mask of each layer."""
+    vocabulary = len(hub.load("causal_lm", verbose=False).tokenizer)
+    settings = transformers.GPTNeoConfig(
+        vocab_size=vocabulary,
+        hidden_size=16,
+        num_layers=2,
+        attention_types=[[["global"], 2]],
+        num_heads=2,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    model = transformers.GPTNeoForCausalLM(settings)
+    folder = with_tokenizer(tmp_path / "old", model, "mini-gpt")
+    mask = {"transformer.h.0.attn.attention.bias": torch.ones(1, 1, 4, 4).tril()}
+    edited(lambda tensors: tensors | mask)(tmp_path / "old")
+    loaded = hub.load("causal_lm", name=folder, verbose=False).model
+    assert hub.weights_hash(loaded) == hub.weights_hash(model)
+
+
 def test_layers_are_missed_in_a_file_without_the_prefix_too(tmp_path):
     """GPT-2's own file says h.0., its language model transformer.h.0."""
     vocabulary = len(hub.load("causal_lm", verbose=False).tokenizer)
