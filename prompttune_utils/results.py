@@ -1,9 +1,11 @@
-"""Recorded results: what is too long for a live chapter is run once by the same cells, and kept as JSON.
+"""Recorded results: what is too long for a live chapter is run once by the same cells,
+and kept as JSON.
 
-A chapter asks `Recorded(...).get(settings, run)`. Normally the stored value comes back. With PROMPTTUNE_RECORD=1 (`make
-results`) what is missing, or was made with other weights, is run and stored, entry by entry, so an interrupted recording
-goes on where it stopped. At the full scale nothing is shipped, so what is missing is always run, and kept in `results-full/`
-beside the notebook.
+A chapter asks `Recorded(...).get(settings, run)`. Normally the stored value comes back.
+With PROMPTTUNE_RECORD=1 (`make results`) what is missing, or was made with other
+weights, is run and stored, entry by entry, so an interrupted recording goes on where it
+stopped. At the full scale nothing is shipped, so what is missing is always run, and
+kept in `results-full/` beside the notebook.
 """
 
 import json
@@ -19,11 +21,8 @@ from prompttune_utils.evaluation import mean_interval, show
 from prompttune_utils.hub import ASSETS, scale
 
 FOLDER = ASSETS / "results"
-VERDICTS = (
-    "refuted here",
-    "needs scale",
-    "reproduced",
-)  # the weakest first; needs scale: cannot show at this size, or shows only a trend
+# the weakest first; needs scale: cannot show at this size, or shows only a trend
+VERDICTS = ("refuted here", "needs scale", "reproduced")
 Differences = Mapping[str, Sequence[float]]
 
 
@@ -31,19 +30,40 @@ class NotRecorded(LookupError):
     """A chapter asks for a result that nobody recorded with these weights."""
 
 
-def judged(differences: Differences, beyond: float = 0.0) -> str:
-    """The verdict on the claim that these differences (setting -> values over seeds or rows) lie above `beyond`.
+def recording() -> bool:
+    """Whether PROMPTTUNE_RECORD asks to run and store what is missing.
 
-    It is reproduced when the 95 % interval lies above it in more than half of the settings and below it in none; refuted here when it
-    lies above it in none, or below it in more than half; else it needs scale.
+    Raises:
+        ValueError: it is another word than 1 or 0.
     """
+    given = os.environ.get("PROMPTTUNE_RECORD", "")
+    if given not in ("", "0", "1"):
+        raise ValueError(
+            f"PROMPTTUNE_RECORD is {given!r}: set it to 1 to record, or to 0."
+        )
+    return given == "1"
+
+
+def judged(differences: Differences, beyond: float = 0.0) -> str:
+    """The verdict on the claim that these differences lie above `beyond`.
+
+    It is reproduced when the 95 % interval lies above it in more than half of the
+    settings and below it in none; refuted here when it lies above it in none, or below
+    it in more than half; else it needs scale.
+
+    Args:
+        differences: setting -> values over seeds or rows.
+
+    Raises:
+        ValueError: there are no differences.
+    """
+    if not differences:
+        raise ValueError("There are no differences to judge: give at least one.")
     pairs = [
         (mean - beyond, half) for mean, half in map(mean_interval, differences.values())
     ]
-    above, below = (
-        sum(mean > half for mean, half in pairs),
-        sum(-mean > half for mean, half in pairs),
-    )
+    above = sum(mean > half for mean, half in pairs)
+    below = sum(-mean > half for mean, half in pairs)
     if not above or below > len(pairs) / 2:
         return "refuted here"
     return "reproduced" if above > len(pairs) / 2 and not below else "needs scale"
@@ -72,7 +92,8 @@ class Recorded:
 
     Args:
         chapter: the notebook's name without ending.
-        weights: `hub.weights_hash` of the backbone; entries of other weights do not count.
+        weights: `hub.weights_hash` of the backbone; entries of other weights do not
+            count.
     """
 
     def __init__(self, chapter: str, weights: str, folder: Path | None = None):
@@ -105,28 +126,33 @@ class Recorded:
         what: str,
         parts: Mapping[str, str | Sequence[float]] = {},
     ) -> None:
-        """Prints the chapter's answer to a claim of the ledger (`C14`), `what; name: value; ...`, and keeps it when recording.
+        """Prints the chapter's answer to a claim of the ledger (`C14`), and keeps it
+        when recording: `what`, and a line for each part.
 
         Args:
-            what: what was measured. parts: name -> a text, or values over seeds, of which mean and interval are told.
+            what: what was measured.
+            parts: name -> a text, or values over seeds, of which mean and interval are
+                told.
 
         Raises:
-            ValueError: another verdict than those of `VERDICTS`, or an answer that differs from the one kept.
+            ValueError: another verdict than those of `VERDICTS`, or an answer that
+                differs from the one kept.
         """
         if verdict not in VERDICTS:
             raise ValueError(
-                f"The verdict on {number} is {verdict!r}: use one of {', '.join(VERDICTS)}."
+                f"The verdict on {number} is {verdict!r}: use one of "
+                f"{', '.join(VERDICTS)}."
             )
         given = {"verdict": verdict, "answer": told(what, parts)}
-        if os.environ.get("PROMPTTUNE_RECORD") == "1":
+        if recording():
             self.entries = [
                 e for e in self.entries if e["settings"] != {"claim": number}
             ]
-        if (
-            kept := self.get({"claim": number}, lambda: given)
-        ) != given and scale() == "mini":
+        kept = self.get({"claim": number}, lambda: given)
+        if kept != given and scale() == "mini":
             raise ValueError(
-                f"{self.path.name} keeps another answer to {number}, {kept}, than {given}: run `make results`."
+                f"{self.path.name} keeps another answer to {number}, {kept}, than "
+                f"{given}: run `make results`."
             )
         for part in f"{number} {verdict}: {given['answer']}".split("; "):
             indent = "" if part.startswith(f"{number} ") else "    "
@@ -140,12 +166,16 @@ class Recorded:
         also: Mapping[str, Differences] = {},
         beyond: float = 0.0,
     ) -> None:
-        """Answers a claim that one thing is larger than another by the rule of `judged`.
+        """Answers a claim that one thing is larger than another by the rule of
+        `judged`.
 
         Args:
-            what: what is subtracted from what. differences: setting -> their differences over seeds (or rows).
-            also: what -> differences of the other things that the claim says; it holds as well as the weakest of them.
-            beyond: by how much larger; a negative one for "not smaller by more than that".
+            what: what is subtracted from what.
+            differences: setting -> their differences over seeds (or rows).
+            also: what -> differences of the other things that the claim says; it holds
+                as well as the weakest of them.
+            beyond: by how much larger; a negative one for "not smaller by more than
+                that".
         """
         parts = {what: differences} | also
         verdicts = [judged(part, beyond) for part in parts.values()]
@@ -163,9 +193,10 @@ class Recorded:
         """
         entry = self.find(settings)
         if entry is None:
-            if os.environ.get("PROMPTTUNE_RECORD") != "1" and scale() == "mini":
+            if not recording() and scale() == "mini":
                 raise NotRecorded(
-                    f"{self.path.name} holds no result of {settings} for the weights {self.weights}: run `make results`."
+                    f"{self.path.name} holds no result of {settings} for the weights "
+                    f"{self.weights}: run `make results`."
                 )
             before = time.process_time()
             value = run()
@@ -187,7 +218,10 @@ class Recorded:
     def per_seed(
         self, run: Callable, *settings, seeds: Iterable[int] = range(5), **more
     ) -> list:
-        """What `run(*settings, seed)` gives for each seed, as in `get`; `more` joins the settings that are kept (weights of another model)."""
+        """What `run(*settings, seed)` gives for each seed, as in `get`.
+
+        `more` joins the settings that are kept (weights of another model).
+        """
         return [
             self.get(
                 {"run": run.__name__, "settings": list(settings), "seed": s} | more,

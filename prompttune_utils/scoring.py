@@ -1,4 +1,4 @@
-"""Logits of label words, by one function for masked, causal and encoder-decoder models."""
+"""Logits of label words: one function for masked, causal and encoder-decoder models."""
 
 from collections.abc import Sequence
 
@@ -22,12 +22,21 @@ def logits_at(model, inputs: dict, where) -> torch.Tensor:
 
     Returns:
         (N, V), float32.
+
+    Raises:
+        ValueError: the model has no output matrix.
     """
 
     def cut_down(_, states: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         return (states[0][where],)
 
-    hook = model.get_output_embeddings().register_forward_pre_hook(cut_down)
+    output = model.get_output_embeddings()
+    if output is None:
+        raise ValueError(
+            f"{type(model).__name__} has no output matrix over its vocabulary: load it "
+            "with a language-model head."
+        )
+    hook = output.register_forward_pre_hook(cut_down)
     try:
         logits = model(**inputs).logits
     finally:
@@ -65,6 +74,10 @@ def label_scores(
 
     Returns:
         (B, number of labels), float32.
+
+    Raises:
+        ValueError: a label without words, an id that the vocabulary lacks, or not one
+            position a text.
     """
     rows = torch.arange(
         len(inputs["attention_mask"]), device=inputs["attention_mask"].device
@@ -77,19 +90,41 @@ def label_scores(
             position = torch.full_like(rows, inputs["decoder_input_ids"].shape[1] - 1)
     elif position is None:
         position = answer_position(inputs)
+    if position.shape != rows.shape:
+        raise ValueError(
+            f"There are positions of shape {tuple(position.shape)} for {len(rows)} "
+            "texts: give one position a text."
+        )
     logits = logits_at(model, inputs, (rows, position))
+    vocabulary = logits.shape[1]
+    for label, ids in enumerate(label_ids):
+        if not len(ids) or min(ids) < 0 or max(ids) >= vocabulary:
+            raise ValueError(
+                f"The words of label {label} have the ids {list(ids)}: give at least "
+                f"one, each from 0 to {vocabulary - 1}."
+            )
     return torch.stack([logits[:, list(ids)].mean(1) for ids in label_ids], dim=1)
 
 
 def remove_prior(scores: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
-    """Takes the label prior out of the scores (contextual calibration, Zhao et al. 2021,
-    in log space).
+    """Takes the label prior out of the scores.
+
+    It is contextual calibration (Zhao et al. 2021), in log space.
 
     Args:
-        scores: (B, labels) logits. prior: (n, labels) logits of content-free or unlabelled
-            texts.
+        scores: (B, labels) logits.
+        prior: (n, labels) logits of content-free or unlabelled texts.
 
     Returns:
         (B, labels) log-probabilities minus the mean log-probability under `prior`.
+
+    Raises:
+        ValueError: the prior is of no text, or of other labels.
     """
+    if prior.ndim != 2 or not len(prior) or prior.shape[1] != scores.shape[-1]:
+        raise ValueError(
+            f"The prior has the shape {tuple(prior.shape)} for scores of shape "
+            f"{tuple(scores.shape)}: give logits of one text or more, over the same "
+            "labels."
+        )
     return scores.log_softmax(-1) - prior.log_softmax(-1).mean(0)

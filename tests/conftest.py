@@ -18,7 +18,11 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def recorded():
-    """Reads measurements of a mini's card: recorded(name, count=5, **settings) gives the `count` values with these settings, in their order."""
+    """Reads measurements of a mini's card.
+
+    recorded(name, count=5, **settings) gives the `count` values with these settings, in
+    their order.
+    """
 
     def values(name: str, count: int = 5, **settings) -> list:
         entries = json.loads(

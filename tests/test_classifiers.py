@@ -1,4 +1,5 @@
-"""The classical classifiers that chapter 1 exports, and the pooling of chapter 2 (its head is tested with the prompt)."""
+"""The classical classifiers that chapter 1 exports, and the pooling of chapter 2 (its
+head is tested with the prompt)."""
 
 import pytest
 import torch

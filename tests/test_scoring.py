@@ -1,56 +1,85 @@
-"""label_scores against the full models: the same numbers as their logits, without the full output matrix."""
+"""label_scores against the full models: the same numbers as their logits, without the
+product of all positions with the output matrix."""
 
 import pytest
 import torch
 import transformers as tf
+from torch.nn.functional import linear
+from transformers.modeling_outputs import CausalLMOutput
 
-from prompttune_utils.scoring import label_scores, remove_prior
+from prompttune_utils.scoring import label_scores, logits_at, remove_prior
+from tests.tiny import BART, DECODER, ENCODER, GPT2, T5
 
-SMALL = dict(
-    vocab_size=60,
-    hidden_size=16,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    intermediate_size=32,
-)
-T5 = dict(
-    vocab_size=60,
-    d_model=16,
-    d_kv=4,
-    d_ff=32,
-    num_layers=2,
-    num_heads=4,
-    decoder_start_token_id=0,
-)
-MODELS = {
-    "bert": lambda: tf.BertForMaskedLM(tf.BertConfig(**SMALL)),
-    "roberta": lambda: tf.RobertaForMaskedLM(tf.RobertaConfig(**SMALL)),
+
+class MultipliesByHand(tf.GPT2LMHeadModel):
+    """A model that takes the weights of its output matrix and never calls its module,
+    as a quick re-implementation would."""
+
+    def forward(self, input_ids=None, attention_mask=None, **_):
+        states = self.transformer(input_ids, attention_mask=attention_mask)
+        return CausalLMOutput(logits=linear(states[0], self.lm_head.weight) + 1)
+
+
+def with_bias():
+    """GPT-2 whose output matrix has a bias, as that of GPT-J has."""
+    model = tf.GPT2LMHeadModel(tf.GPT2Config(**GPT2))
+    model.lm_head = torch.nn.Linear(16, 60, bias=True)
+    return model
+
+
+# what stands before the output matrix or behind it, beside the name
+ENCODERS = {
+    "bert": lambda: tf.BertForMaskedLM(tf.BertConfig(**ENCODER)),  # transform, bias
+    "roberta": lambda: tf.RobertaForMaskedLM(tf.RobertaConfig(**ENCODER)),
     "distilbert": lambda: tf.DistilBertForMaskedLM(
         tf.DistilBertConfig(vocab_size=60, dim=16, n_layers=2, n_heads=4, hidden_dim=32)
     ),
-    "gpt2": lambda: tf.GPT2LMHeadModel(
-        tf.GPT2Config(vocab_size=60, n_embd=16, n_layer=2, n_head=4)
+    "albert": lambda: tf.AlbertForMaskedLM(
+        tf.AlbertConfig(**ENCODER, embedding_size=8)  # the matrix is narrower
     ),
-    "qwen2": lambda: tf.Qwen2ForCausalLM(
-        tf.Qwen2Config(**SMALL, num_key_value_heads=2)
+    "modernbert": lambda: tf.ModernBertForMaskedLM(
+        tf.ModernBertConfig(**ENCODER, cls_token_id=1, sep_token_id=2)
     ),
-    "t5": lambda: tf.T5ForConditionalGeneration(tf.T5Config(**T5)),
+}
+DECODERS = {
+    "gpt2": lambda: tf.GPT2LMHeadModel(tf.GPT2Config(**GPT2)),
+    "a bias": with_bias,
+    "the module is not called": lambda: MultipliesByHand(tf.GPT2Config(**GPT2)),
+    "qwen2": lambda: tf.Qwen2ForCausalLM(tf.Qwen2Config(**DECODER)),
+    "gemma2": lambda: tf.Gemma2ForCausalLM(  # soft cap
+        tf.Gemma2Config(**DECODER, head_dim=4, final_logit_softcapping=3.0)
+    ),
+    "granite": lambda: tf.GraniteForCausalLM(  # division
+        tf.GraniteConfig(**DECODER, logits_scaling=8.0)
+    ),
+    "cohere": lambda: tf.CohereForCausalLM(  # scale
+        tf.CohereConfig(**DECODER, logit_scale=0.0625)
+    ),
+}
+BOTH = {
+    "t5": lambda: tf.T5ForConditionalGeneration(tf.T5Config(**T5)),  # scaled states
     "t5 1.1": lambda: tf.T5ForConditionalGeneration(
         tf.T5Config(**T5, feed_forward_proj="gated-gelu", tie_word_embeddings=False)
     ),
     "mt5": lambda: tf.MT5ForConditionalGeneration(tf.MT5Config(**T5)),
     "umt5": lambda: tf.UMT5ForConditionalGeneration(tf.UMT5Config(**T5)),
+    "switch": lambda: tf.SwitchTransformersForConditionalGeneration(
+        tf.SwitchTransformersConfig(**T5)
+    ),
+    "bart": lambda: tf.BartForConditionalGeneration(tf.BartConfig(**BART)),  # a bias
 }
+MODELS = ENCODERS | DECODERS | BOTH
 LABELS = [[7], [11, 13], [5, 6, 59]]
 
 
 def build(name):
-    """A tiny model whose weights are all random, its biases too (a fresh head has zeros there, which hide mistakes)."""
+    """A tiny model whose weights and buffers are all random, its biases too (a fresh
+    head has zeros there, which hide mistakes)."""
     torch.manual_seed(0)
     model = MODELS[name]().eval()
     with torch.no_grad():
-        for p in model.parameters():
-            p.add_(0.3 * torch.randn_like(p))
+        for value in model.state_dict().values():
+            value.add_(0.3 * torch.randn_like(value))
     return model
 
 
@@ -59,72 +88,62 @@ def inputs():
     """Three texts of 9, 6 and 1 tokens, padded on the right."""
     ids = torch.randint(5, 60, (3, 9), generator=torch.Generator().manual_seed(1))
     mask = (torch.arange(9) < torch.tensor([[9], [6], [1]])).long()
-    return {"input_ids": torch.where(mask == 1, ids, 1), "attention_mask": mask}
+    return {"input_ids": torch.where(mask == 1, ids, 0), "attention_mask": mask}
 
 
-def expected(logits, position):
+def same(scores, logits, position):
+    """Whether scores are the means over `LABELS` of the full logits at a position."""
     rows = logits[torch.arange(len(position)), position]
-    return torch.stack([rows[:, ids].mean(1) for ids in LABELS], dim=1)
+    expected = torch.stack([rows[:, ids].mean(1) for ids in LABELS], dim=1)
+    torch.testing.assert_close(scores, expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert", "gpt2", "qwen2"])
+@pytest.mark.parametrize("name", ENCODERS | DECODERS)
 @torch.no_grad()
 def test_scores_are_the_logits(name, inputs):
     model, position = build(name), torch.tensor([4, 2, 0])
     logits = model(**inputs).logits
-    torch.testing.assert_close(
-        label_scores(model, inputs, LABELS, position),
-        expected(logits, position),
-        atol=1e-5,
-        rtol=1e-5,
-    )
-    last = torch.tensor([8, 5, 0])
-    torch.testing.assert_close(
-        label_scores(model, inputs, LABELS),
-        expected(logits, last),
-        atol=1e-5,
-        rtol=1e-5,
-    )
+    same(label_scores(model, inputs, LABELS, position), logits, position)
+    same(label_scores(model, inputs, LABELS), logits, torch.tensor([8, 5, 0]))
 
 
-@pytest.mark.parametrize("name", ["t5", "t5 1.1", "mt5", "umt5"])
+@pytest.mark.parametrize("name", BOTH)
 @torch.no_grad()
 def test_scores_of_seq2seq_are_the_logits(name, inputs):
     model = build(name)
-    logits = model(
-        **inputs, decoder_input_ids=torch.zeros(3, 1, dtype=torch.long)
-    ).logits
-    torch.testing.assert_close(
-        label_scores(model, inputs, LABELS),
-        expected(logits, torch.zeros(3, dtype=torch.long)),
-        atol=1e-5,
-        rtol=1e-5,
-    )
+    start = torch.full((3, 1), model.config.decoder_start_token_id)
+    logits = model(**inputs, decoder_input_ids=start).logits
+    same(label_scores(model, inputs, LABELS), logits, torch.zeros(3, dtype=torch.long))
     inputs["decoder_input_ids"] = torch.tensor([[0, 9, 8], [0, 5, 7], [0, 3, 4]])
     position = torch.tensor([0, 1, 2])
-    torch.testing.assert_close(
-        label_scores(model, inputs, LABELS, position),
-        expected(model(**inputs).logits, position),
-        atol=1e-5,
-        rtol=1e-5,
-    )
+    logits = model(**inputs).logits
+    same(label_scores(model, inputs, LABELS, position), logits, position)
+
+
+@pytest.mark.parametrize("name", ["bert", "gpt2", "gemma2", "t5", "bart"])
+@torch.no_grad()
+def test_logits_at_a_mask_are_those_of_its_true_positions(name, inputs):
+    """As a loss over many positions reads them; order: text by text."""
+    model, where = build(name), inputs["attention_mask"].bool()
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = inputs["input_ids"]
+    logits = model(**inputs).logits
+    at = logits_at(model, inputs, where)
+    torch.testing.assert_close(at, logits[where], atol=1e-5, rtol=1e-5)
+    again = model(**inputs).logits  # nothing stays on the model
+    torch.testing.assert_close(again, logits)
 
 
 @torch.no_grad()
 def test_t5_scaling_survives_saving(inputs, tmp_path):
-    """Under transformers 5 every T5 ties its embeddings; whether it scales the states is kept elsewhere in the configuration."""
+    """Under transformers 5 every T5 ties its embeddings; whether it scales the states
+    is kept elsewhere in the configuration."""
     for name in ("t5", "t5 1.1"):
         build(name).save_pretrained(tmp_path / name)
         model = tf.T5ForConditionalGeneration.from_pretrained(tmp_path / name)
-        logits = model(
-            **inputs, decoder_input_ids=torch.zeros(3, 1, dtype=torch.long)
-        ).logits
-        torch.testing.assert_close(
-            label_scores(model, inputs, LABELS),
-            expected(logits, torch.zeros(3, dtype=torch.long)),
-            atol=1e-5,
-            rtol=1e-5,
-        )
+        start = torch.zeros(3, 1, dtype=torch.long)
+        logits = model(**inputs, decoder_input_ids=start).logits
+        same(label_scores(model, inputs, LABELS), logits, start[:, 0])
 
 
 @pytest.mark.parametrize("name", ["bert", "gpt2", "t5"])
@@ -144,42 +163,50 @@ def test_vectors_instead_of_ids(name, inputs):
     )
 
 
-@pytest.mark.parametrize("name", ["bert", "roberta", "distilbert", "gpt2", "t5"])
-def test_the_output_matrix_is_not_multiplied_and_gradients_flow(name, inputs):
-    model = build(name)
-
-    def forbidden(*_):
-        raise AssertionError("the whole output matrix was used")
-
-    model.get_output_embeddings().register_forward_hook(forbidden)
+@pytest.mark.parametrize("name", sorted(MODELS.keys() - {"the module is not called"}))
+def test_the_output_matrix_meets_one_row_a_text_and_gradients_flow(name, inputs):
+    model, met = build(name), []
+    model.get_output_embeddings().register_forward_hook(
+        lambda module, given, out: met.append(out.shape[:-1].numel())
+    )
     scores = label_scores(model, inputs, LABELS)
+    assert met == [3]  # of 27 positions
     assert scores.shape == (3, 3) and scores.dtype == torch.float32
     scores.sum().backward()
     assert model.get_input_embeddings().weight.grad.abs().sum() > 0
 
 
-def test_an_unknown_head_is_an_error_and_no_wrong_number(inputs):
-    model = tf.ModernBertForMaskedLM(
-        tf.ModernBertConfig(
-            **SMALL,
-            pad_token_id=0,
-            cls_token_id=1,
-            sep_token_id=2,
-            bos_token_id=1,
-            eos_token_id=2,
-        )
-    ).eval()
-    with pytest.raises(
-        ValueError,
-        match="head of ModernBertForMaskedLM is not known.*use a model of the BERT, RoBERTa or DistilBERT family",
-    ):
-        label_scores(model, inputs, LABELS)
+def test_an_error_inside_the_model_leaves_no_hook_behind(inputs):
+    model, position = build("gpt2"), torch.tensor([4, 2, 0])
+    with pytest.raises(IndexError):
+        label_scores(model, inputs, LABELS, position + 5)
+    assert model(**inputs).logits.shape == (3, 9, 60)
+    assert label_scores(model, inputs, LABELS, position).shape == (3, 3)
+
+
+def test_what_cannot_be_scored_is_refused_in_a_sentence(inputs):
+    model = build("gpt2")
+    for ids in ([], [60], [5, -1]):
+        with pytest.raises(ValueError, match=r"label 1 have the ids .+ from 0 to 59\."):
+            label_scores(model, inputs, [[7], ids])
+    for position in (torch.tensor([4]), torch.zeros(3, 1, dtype=torch.long)):
+        with pytest.raises(ValueError, match="for 3 texts: give one position a text"):
+            label_scores(model, inputs, LABELS, position)
+    with pytest.raises(ValueError, match="GPT2Model has no output matrix"):
+        label_scores(model.transformer, inputs, LABELS)
 
 
 def test_remove_prior():
-    """By hand: a prior of odds 3 to 1 and a text of odds 3 to 1 leave nothing; a constant in the logits changes nothing."""
+    """By hand: a prior of odds 3 to 1 and a text of odds 3 to 1 leave nothing; a
+    constant in the logits changes nothing."""
     prior = torch.tensor([[0.75, 0.25], [0.75, 0.25]]).log()
     scores = torch.tensor([[0.75, 0.25], [0.5, 0.5]]).log()
     out = remove_prior(scores + 5, prior - 2)
     torch.testing.assert_close(out[0], torch.zeros(2))
     torch.testing.assert_close(out[1, 1] - out[1, 0], torch.tensor(3.0).log())
+
+
+@pytest.mark.parametrize("shape", [(0, 2), (2,), (3, 1), (3, 3)])
+def test_prior_of_nothing_or_of_other_labels(shape):
+    with pytest.raises(ValueError, match="The prior has the shape .+ same labels"):
+        remove_prior(torch.zeros(4, 2), torch.zeros(shape))

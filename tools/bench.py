@@ -1,9 +1,12 @@
-"""Measures the speed of the course's methods against PEFT, the bare backbone and the plain ways, and prints and keeps the ratios.
+"""Measures the speed of the course's methods, and prints and keeps the ratios: against
+PEFT, the bare backbone and the plain ways.
 
     python tools/bench.py [--pairs 40] [--base-pairs 6] [--output FILE]
 
-All sides of a group take one batch, one thread and plain (eager) attention, without dropout. A repetition runs each of them once, in an
-order that is reversed every second time; a ratio is taken within a repetition, of CPU times, so load on the machine hits both sides alike.
+All sides of a group take one batch, one thread and plain (eager) attention, without
+dropout. A repetition runs each of them once, in an order that is reversed every second
+time; a ratio is taken within a repetition, of CPU times, so load on the machine hits
+both sides alike.
 """
 
 import argparse
@@ -51,7 +54,8 @@ PEFT = {"task_type": "SEQ_CLS", "num_virtual_tokens": PROMPT}
 
 
 def backbones(role: str) -> dict[str, hub.Backbone]:
-    """The packaged mini, and one of its kind with the shape of BERT-base (the encoder's vocabulary too) and random weights."""
+    """The packaged mini, and one of its kind with random weights and the shape of
+    BERT-base (the encoder with its vocabulary, too)."""
     mini = hub.load(role, verbose=False)
     config = copy.deepcopy(mini.model.config)
     config.update(BASE | ({"vocab_size": 30522} if role == "masked_lm" else {}))
@@ -93,9 +97,10 @@ def step(model: torch.nn.Module, loss):
 def ours(
     backbone: hub.Backbone, around, prompt: torch.nn.Module, inputs: dict
 ) -> tuple:
-    """The step of a classifier whose encoder stands in `around` (InputPrompts or DeepPrompts), and its number of tuned parameters."""
+    """The step of a classifier whose encoder stands in `around` (InputPrompts or
+    DeepPrompts), and its number of tuned parameters."""
     model = HeadClassifier(backbone, LABELS)
-    model.encoder = around(model.encoder, prompt)
+    model.encoder = around(model.encoder.requires_grad_(False), prompt)
     read = {k: inputs[k] for k in ("input_ids", "attention_mask")}
 
     def loss():
@@ -109,13 +114,13 @@ def ours(
 
 
 def theirs(backbone: hub.Backbone, config, inputs: dict) -> tuple:
-    """The step of PEFT's classifier over the same weights, and its number of tuned parameters."""
+    """The step of PEFT's classifier over the same weights, and its number of tuned
+    parameters."""
     bert = transformers.BertForSequenceClassification._from_config(
         copy.deepcopy(backbone.model.config), attn_implementation="eager"
     )
-    bert.bert.load_state_dict(
-        backbone.model.base_model.state_dict(), strict=False
-    )  # it has a pooler beside
+    # not strict, for it has a pooler beside
+    bert.bert.load_state_dict(backbone.model.base_model.state_dict(), strict=False)
     model = get_peft_model(bert, config)
     if {m.config._attn_implementation for m in (bert.bert, backbone.model)} != {
         "eager"
@@ -127,7 +132,8 @@ def theirs(backbone: hub.Backbone, config, inputs: dict) -> tuple:
 
 
 def floors(backbone: hub.Backbone, inputs: dict) -> tuple:
-    """The frozen encoder alone, forward and backward: to vectors before the text, and to a ready cache of keys and values in every layer."""
+    """The frozen encoder alone, forward and backward: to vectors before the text, and
+    to a ready cache of keys and values in every layer."""
     encoder, config = (
         copy.deepcopy(backbone.model.base_model).requires_grad_(False).train(),
         backbone.model.config,
@@ -166,7 +172,8 @@ def floors(backbone: hub.Backbone, inputs: dict) -> tuple:
 
 
 def training(backbone: hub.Backbone) -> list[tuple[dict, list[tuple]]]:
-    """Groups of sides (name -> run) that are measured together, and what is compared in each: (ours, against, goal or None)."""
+    """Groups of sides (name -> run) that are measured together, and what is compared in
+    each: (ours, against, goal or None)."""
     config, inputs = backbone.model.config, batch(backbone.model.config.vocab_size)
     width, layers = config.hidden_size, config.num_hidden_layers
     at_input, in_layers = floors(backbone, inputs)
@@ -212,7 +219,8 @@ def training(backbone: hub.Backbone) -> list[tuple[dict, list[tuple]]]:
         )
         if tuned != also:
             raise SystemExit(
-                f"{name}: ours tunes {tuned} parameters and PEFT's {also}: give both the same."
+                f"{name}: ours tunes {tuned} parameters and PEFT's {also}: give both "
+                "the same."
             )
         sides = {name: own, "PEFT": other, "floor": floor} | (
             {"input floor": at_input} if name == "P-tuning v2" else {}
@@ -225,7 +233,8 @@ def training(backbone: hub.Backbone) -> list[tuple[dict, list[tuple]]]:
 
 
 def scoring(backbone: hub.Backbone) -> tuple[dict, list[tuple]]:
-    """Label words at one position, against the logits of the whole vocabulary at every position."""
+    """Label words at one position, against the logits of the whole vocabulary at every
+    position."""
     model, inputs = backbone.model, batch(backbone.model.config.vocab_size)
     del inputs["labels"]
     position = torch.full((ROWS,), LENGTH - 3)
@@ -239,7 +248,8 @@ def scoring(backbone: hub.Backbone) -> tuple[dict, list[tuple]]:
 
 
 def demonstrations(backbone: hub.Backbone) -> tuple[dict, list[tuple]]:
-    """In-context scores with the demonstrations' keys and values kept, against reading them again with every query."""
+    """In-context scores with the demonstrations' keys and values kept, against reading
+    them again with every query."""
     shown = [
         ("the room was clean and the staff were kind", "good"),
         ("we waited for an hour and the soup was cold", "bad"),
@@ -256,7 +266,8 @@ def demonstrations(backbone: hub.Backbone) -> tuple[dict, list[tuple]]:
 
 
 def measure(sides: dict, repetitions: int) -> dict[str, np.ndarray]:
-    """CPU seconds of each side, one number a repetition; the first run of each does not count."""
+    """CPU seconds of each side, one number a repetition; the first run of each does not
+    count."""
     times = {name: [] for name in sides}
     for repetition in range(-1, repetitions):
         for name in sorted(sides, key=list(sides).index, reverse=repetition % 2 == 1):
@@ -275,8 +286,17 @@ def compare(
         (ratios,), np.median, method="percentile", rng=0
     ).confidence_interval
     seconds = {name: round(float(np.median(times[name])), 5) for name in (own, against)}
-    return {"what": own, "against": against, "ratio": round(float(np.median(ratios)), 4), "low": round(low, 4), "high": round(high, 4), "goal": goal} | {
-        "seconds": seconds[own], "seconds_against": seconds[against], "pairs": len(ratios)}  # fmt: skip
+    return {
+        "what": own,
+        "against": against,
+        "ratio": round(float(np.median(ratios)), 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "goal": goal,
+        "seconds": seconds[own],
+        "seconds_against": seconds[against],
+        "pairs": len(ratios),
+    }
 
 
 def main() -> None:
@@ -290,11 +310,14 @@ def main() -> None:
     )
     parser.add_argument("--output", type=Path, default=FOLDER / "speed.json")
     given = parser.parse_args()
+    if min(given.pairs, given.base_pairs) < 2:
+        parser.error("an interval needs two repetitions: give --pairs 2 or more.")
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     rows = []
     print(
-        f"{'model':12}{'what':21}{'against':17}{'ratio':>7}  {'95 % interval':17}{'goal':>5}{'seconds':>10}{'against':>10}"
+        f"{'model':10}{'what':20}{'against':14}{'ratio':>6}  {'95 % interval':15}"
+        f"{'goal':>5}{'seconds':>8}{'against':>8}"
     )
     for role, inference in (("masked_lm", scoring), ("causal_lm", demonstrations)):
         for name, backbone in backbones(role).items():
@@ -312,8 +335,13 @@ def main() -> None:
                 for pair in pairs:
                     rows.append({"model": name} | compare(times, *pair))
                     r = rows[-1]
-                    print(f"{name:12}{r['what']:21}{r['against']:17}{r['ratio']:7.3f}  {r['low']:6.3f} to {r['high']:6.3f} {r['goal'] or '-':>7}"
-                          f"{r['seconds']:10.4f}{r['seconds_against']:10.4f}", flush=True)  # fmt: skip
+                    interval = f"{r['low']:.3f} to {r['high']:.3f}"
+                    print(
+                        f"{name:10}{r['what']:20}{r['against']:14}{r['ratio']:6.3f}"
+                        f"  {interval:15}{r['goal'] or '-':>5}{r['seconds']:8.4f}"
+                        f"{r['seconds_against']:8.4f}",
+                        flush=True,
+                    )
     settings = {
         "rows": ROWS,
         "tokens": LENGTH,

@@ -1,7 +1,10 @@
-"""The course's methods on public data sets: `make benchmarks`, resumable, with PROMPTTUNE_MIRROR or the Hugging Face hub.
+"""The course's methods on public data sets: `make benchmarks`, resumable, with
+PROMPTTUNE_MIRROR or the Hugging Face hub.
 
-Results are kept in prompttune_utils/assets/results/benchmarks.json with seeds, versions and the weights' hashes, and the book shows them. Nothing
-is chosen on these data: learning rates are those of chapter 13. A data set that is nowhere is named and left out.
+Results are kept in prompttune_utils/assets/results/benchmarks.json with seeds, versions
+and the weights' hashes, and the book shows them. Nothing is chosen on these data:
+learning rates are those of chapter 13. A data set that is nowhere is named and left
+out.
 """
 
 import os
@@ -14,7 +17,7 @@ from transformers import logging
 from pretraining.evaluate_seq2seq import by_meaning
 from prompttune_utils import hub
 from prompttune_utils.arithmetic import problems
-from prompttune_utils.data import Task, _rows, load_task, majority
+from prompttune_utils.data import Task, load_task, majority, read_rows
 from prompttune_utils.evaluation import show
 from prompttune_utils.methods.chain_of_thought import (
     DIRECT,
@@ -39,13 +42,14 @@ from prompttune_utils.results import Recorded
 from prompttune_utils.training import fit
 
 SEEDS, TESTED, SHOTS = range(5), 500, 16
+# whose rates are taken
 LIKE = {
     "sst2": "reviews-en",
     "chnsenticorp": "reviews-zh",
     "eprstmt": "reviews-zh",
     "ag_news": "news-en",
     "rte": "reviews-en",
-}  # whose rates are taken
+}
 TASKS = {name: WORDINGS[like] for name, like in LIKE.items()}
 TASKS["rte"] = (
     ["yes", "no"],
@@ -55,16 +59,14 @@ TASKS["rte"] = (
         "{text_b} ? {mask}, {text}",
     ],
 )
-WAYS = {
-    "all weights": 1e-3,
-    "prompt of 20": 0.3,
-    "prefix of 16": 0.1,
-}  # the rates that chapters 9 and 11 chose on dev rows
+# the rates that chapters 9 and 11 chose on dev rows
+WAYS = {"all weights": 1e-3, "prompt of 20": 0.3, "prefix of 16": 0.1}
 ASKED = 200  # problems, and meaning representations
 
 
 def loaded(name: str) -> Task:
-    """A task, its pool in a seeded order (a data set may be sorted by label), at most 500 test rows."""
+    """A task, its pool in a seeded order (a data set may be sorted by label), at most
+    500 test rows."""
     task = load_task(name)
     task.pool += task.extra.pop("more", [])
     task.pool = random.Random(0).sample(task.pool, len(task.pool))
@@ -74,23 +76,26 @@ def loaded(name: str) -> Task:
 
 def backbones(language: str) -> dict:
     """Frozen backbones by role."""
-    homes = {
-        role: hub.load(role, language, verbose=False)
+    return {
+        role: hub.load(role, language, verbose=False).frozen()
         for role in ("masked_lm", "causal_lm", "seq2seq_lm")
     }
-    for home in homes.values():
-        home.model.requires_grad_(False)
-    return homes
 
 
 def chosen(name: str, method: str, chapter: Recorded) -> float:
-    """The learning rate that chapter 13 chose for this method, on dev rows of the course's own data."""
+    """The learning rate that chapter 13 chose for this method, on dev rows of the
+    course's own data."""
     tried = {
         rate: chapter.find(
             {"run": "tried", "settings": [LIKE[name], method, rate], "seed": 5}
         )
         for rate in METHODS[method].rates
     }
+    if None in tried.values():
+        raise SystemExit(
+            f"{chapter.path.name} lacks the rates of {method!r} for {LIKE[name]}: run "
+            "`make results`."
+        )
     return max(tried, key=lambda rate: tried[rate]["value"]) if tried else 0
 
 
@@ -115,14 +120,15 @@ def classify(name: str, homes: dict, results: Recorded) -> None:
         )
     before = results.per_seed(benchmark, name, "soft prompt", 0, 0, seeds=SEEDS)
     print(
-        f"{name}, soft prompt, untrained: {show([value['accuracy'] for value in before])}",
+        f"{name}, soft prompt, untrained: "
+        f"{show([value['accuracy'] for value in before])}",
         flush=True,
     )
 
 
 def split(dataset: str, name: str) -> list[dict]:
     """The rows of one split, from the mirror or the hub."""
-    return _rows(hub.resolve(dataset, "*.jsonl*"), name)
+    return read_rows(hub.resolve(dataset, "*.jsonl*"), name)
 
 
 def e2e(home, results: Recorded) -> None:
@@ -167,10 +173,8 @@ def e2e(home, results: Recorded) -> None:
         ),
     )
     for way, rate in WAYS.items():
-        print(
-            f"E2E, {way}: BLEU {show(results.per_seed(described, way, rate, seeds=SEEDS))}",
-            flush=True,
-        )
+        values = results.per_seed(described, way, rate, seeds=SEEDS)
+        print(f"E2E, {way}: BLEU {show(values)}", flush=True)
 
 
 def word_problems(name: str) -> list[tuple[str, float]]:
@@ -192,7 +196,8 @@ def word_problems(name: str) -> list[tuple[str, float]]:
 
 
 def arithmetic(name: str, home, results: Recorded) -> None:
-    """Share of right answers of the decoder, nothing trained: direct, with steps, with four worked problems of the course before them."""
+    """Share of right answers of the decoder, nothing trained: direct, with steps, with
+    four worked problems of the course before them."""
     rows = word_problems(name)
     like = problems(1, "en", 2, seed=0)[0]
     asked = [replace(like, question=question) for question, _ in rows]
@@ -274,7 +279,8 @@ def main() -> None:
             print(error, flush=True)
     if missing:
         raise SystemExit(
-            f"{len(missing)} data sets are missing, the rest is recorded: set PROMPTTUNE_MIRROR to a folder that holds them."
+            f"{len(missing)} data sets are missing, the rest is recorded: set "
+            "PROMPTTUNE_MIRROR to a folder that holds them."
         )
 
 

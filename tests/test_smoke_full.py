@@ -1,7 +1,10 @@
-"""Every chapter at PROMPTTUNE_SCALE=full: tiny fresh models in hub layout stand for those of the hub.
+"""Smoke test of PROMPTTUNE_SCALE=full: the cells of every chapter run on other
+architectures and tokenizers than the minis', without an error. No number is checked.
 
-Every cell runs. Of each recorded experiment the first setting runs in each language, and stands for the others, and a training stops after 4 steps, so
-that the whole takes seconds.
+Tiny fresh models in hub layout stand for those of the hub. Every cell runs, but three
+things are replaced, so that the whole takes seconds: of each recorded experiment only
+the first setting runs in each language and stands for the others, a training stops
+after 4 steps, and a live value is never compared with a recorded one.
 """
 
 import json
@@ -12,6 +15,7 @@ import string
 import matplotlib
 import pytest
 import torch
+from IPython.core.inputtransformer2 import TransformerManager
 from tokenizers import ByteLevelBPETokenizer, SentencePieceUnigramTokenizer
 from transformers import (
     AutoTokenizer,
@@ -41,7 +45,7 @@ CHINESE = re.compile("[\u3000-\u9fff\uff00-\uffef]")
 
 
 def texts(language):
-    """All that the packaged data sets say; in English, or in both languages for `zh`."""
+    """All that the packaged data sets say; in English, for `zh` in both languages."""
     files = [
         f
         for kind in ("reviews-*", "news-en", "nli-en", "*words", "word-rules")
@@ -56,7 +60,8 @@ def texts(language):
 
 
 def bert(language):
-    """Words that keep capitals, and other special tokens and ids than the minis have; the English one knows no Chinese."""
+    """Words that keep capitals, and other special tokens and ids than the minis have;
+    the English one knows no Chinese."""
     words = [
         w
         for w in AutoTokenizer.from_pretrained(hub.ASSETS / "mini-bert").get_vocab()
@@ -89,9 +94,14 @@ def bert(language):
         vocabulary, do_lower_case=False, model_max_length=512, **special
     )
     config = BertConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        pad_token_id=tokenizer.pad_token_id,
         initializer_range=0.3,
-    )  # fmt: skip
+    )
     return BertForMaskedLM(config), tokenizer
 
 
@@ -108,14 +118,22 @@ def qwen(language):
         model_max_length=2048,
     )
     config = Qwen2Config(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-        max_position_embeddings=2048, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=2048,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
     return Qwen2ForCausalLM(config), tokenizer
 
 
 def t5(language):
-    """T5 as of version 1.1: gated, the output matrix apart from the embeddings; pieces of SentencePiece."""
+    """T5 as of version 1.1: gated, the output matrix apart from the embeddings; pieces
+    of SentencePiece."""
     unigram = SentencePieceUnigramTokenizer()
     unigram.train_from_iterator(
         texts(language),
@@ -129,15 +147,25 @@ def t5(language):
         model_max_length=512,
     )
     config = T5Config(
-        vocab_size=len(tokenizer), d_model=32, d_kv=8, d_ff=64, num_layers=2, num_heads=4, feed_forward_proj="gated-gelu", tie_word_embeddings=False,
-        decoder_start_token_id=tokenizer.pad_token_id, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        d_model=32,
+        d_kv=8,
+        d_ff=64,
+        num_layers=2,
+        num_heads=4,
+        feed_forward_proj="gated-gelu",
+        tie_word_embeddings=False,
+        decoder_start_token_id=tokenizer.pad_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
     return T5ForConditionalGeneration(config), tokenizer
 
 
 @pytest.fixture(scope="module")
 def mirror(tmp_path_factory):
-    """A folder laid out as the hub. The models have 2 layers and random weights: other tokenizers, architectures and end marks than the minis."""
+    """A folder laid out as the hub. The models have 2 layers and random weights: other
+    tokenizers, architectures and end marks than the minis."""
     root = tmp_path_factory.mktemp("mirror")
     for role, make in (("masked_lm", bert), ("causal_lm", qwen), ("seq2seq_lm", t5)):
         for language, (name, *_) in FULL[role].items():
@@ -148,7 +176,8 @@ def mirror(tmp_path_factory):
 
 
 def first_of_each(self, settings, run):
-    """Runs the first setting of every experiment in either language, and gives its value for all the others; stands for `Recorded.get`."""
+    """Runs the first setting of every experiment in either language, and gives its
+    value for all the others; stands for `Recorded.get`."""
     kind = settings.get("run") or ", ".join(settings), "zh" in json.dumps(settings)
     seen = self.__dict__.setdefault("seen", {})
     if kind not in seen:
@@ -157,7 +186,7 @@ def first_of_each(self, settings, run):
 
 
 def short_fit(*given, steps, after_step=None, **more):
-    """Takes 4 steps, and says of the others what the last one gave; stands for `fit`."""
+    """Takes 4 steps, and says of the others what the last gave; stands for `fit`."""
     losses = fit(*given, steps=min(steps, 4), after_step=after_step, **more)
     for step in range(len(losses) + 1, steps + 1):
         if after_step:
@@ -166,7 +195,7 @@ def short_fit(*given, steps, after_step=None, **more):
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.stem)
-def test_chapter_runs_at_full(chapter, mirror, monkeypatch, tmp_path):
+def test_chapter_runs_at_full_without_an_error(chapter, mirror, monkeypatch, tmp_path):
     monkeypatch.setenv("PROMPTTUNE_SCALE", "full")
     monkeypatch.setenv("PROMPTTUNE_MIRROR", str(mirror))
     monkeypatch.setattr(torch.cuda, "is_available", bool)
@@ -183,12 +212,6 @@ def test_chapter_runs_at_full(chapter, mirror, monkeypatch, tmp_path):
     )
     names = {"__name__": "__main__", "display": print}
     for cell in notebooks.code_cells(notebooks.read(chapter)):
-        exec(
-            compile(
-                cell.source.replace("    %pip", "    pass  #"),
-                f"{chapter.stem}, cell {cell.id}",
-                "exec",
-            ),
-            names,
-        )
+        source = TransformerManager().transform_cell(cell.source)  # its !pip, too
+        exec(compile(source, f"{chapter.stem}, cell {cell.id}", "exec"), names)
     assert "mirror" in {place.kind for place in places}
