@@ -482,8 +482,8 @@ def page_faults(page, scheme) -> list[str]:
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_every_page_on_phone_and_desk(site, address, browser, scheme):
-    """On a phone nothing but its own box scrolls, on a desk nothing is cut off, axe-core
-    finds nothing, and no page asks another host or reports an error."""
+    """On a phone only boxes scroll, on a desk nothing is cut off; axe-core finds nothing,
+    and no page asks another host or reports an error."""
     found = []
     with tab(browser, address, scheme) as (page, problems):
         for path in (p.relative_to(site).as_posix() for p in pages(site)):
