@@ -109,7 +109,7 @@ class PetModel(PromptClassifier):
     ):
         if not 0 <= alpha <= 1 or extra < 1:
             raise ValueError(
-                f"alpha is {alpha}, extra {extra}: choose alpha from 0 to 1, extra from 1."
+                f"alpha is {alpha}, extra {extra}: choose 0 to 1, and 1 or more."
             )
         super().__init__(backbone.copy(), template, verbalizer)
         self.unlabelled, self.alpha, self.extra = list(unlabelled), alpha, extra
