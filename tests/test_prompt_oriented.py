@@ -143,7 +143,7 @@ def test_a_tokenizer_without_an_unknown_token_can_have_slots():
         mask_token="<mask>",
     )  # fmt: skip
     assert tokenizer.unk_token is None
-    template = SoftTemplate("{text} It {soft:2} {mask}", tokenizer, 32)
+    template = SoftTemplate("{text} It{soft:2}{mask}", tokenizer, 32)
     ids = encode(template, {"text": ""})["input_ids"]
     left = [i for i in ids if i not in tokenizer.all_special_ids]
     it = tokenizer.convert_tokens_to_ids("\u0120It")
