@@ -1,4 +1,5 @@
-"""P-tuning, exported from chapter 10: the prompt encoder, what gets gradients, and what is left when the encoder goes."""
+"""P-tuning, exported from chapter 10: the prompt encoder, what gets gradients, and what
+is left when the encoder goes."""
 
 import copy
 
@@ -12,6 +13,7 @@ from prompttune_utils.methods.p_tuning import FreePrompt, PromptEncoder, PTuning
 from prompttune_utils.methods.prompt_oriented import SoftTemplate
 from prompttune_utils.methods.prompting import Verbalizer
 from prompttune_utils.training import fit, trainable
+from tests.test_prompt_oriented import with_dropout
 
 ROWS = [
     {"text": "A warm and funny book.", "label": 1},
@@ -23,9 +25,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    backbone = hub.load("masked_lm", name="mini-bert", verbose=False)
-    backbone.model.requires_grad_(False)
-    return backbone
+    return hub.load("masked_lm", name="mini-bert", verbose=False).frozen()
 
 
 def classifier(backbone, kind="lstm"):
@@ -37,7 +37,7 @@ def classifier(backbone, kind="lstm"):
         backbone,
         template,
         Verbalizer({"negative": "terrible", "positive": "great"}, backbone.tokenizer),
-        PromptEncoder(4, 192, kind),
+        PromptEncoder(4, backbone.model.config.hidden_size, kind),
     )
 
 
@@ -51,6 +51,20 @@ def test_parameters_of_the_encoder(kind):
         4 * direction if kind == "lstm" else 0
     )
     assert PromptEncoder(m, d, kind)().shape == (m, d)
+
+
+@pytest.mark.parametrize(
+    "option, message",
+    [
+        ((3, 8, "LSTM"), "There is no prompt encoder 'LSTM': choose lstm or mlp"),
+        ((3, 8, "transformer"), "choose lstm or mlp"),
+        ((0, 8, "mlp"), "give 1 vector or more"),
+        ((3, 7, "lstm"), "to an lstm an even width"),
+    ],
+)
+def test_an_encoder_that_is_none_is_refused(option, message):
+    with pytest.raises(ValueError, match=message):
+        PromptEncoder(*option)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "mlp"])
@@ -76,6 +90,40 @@ def test_the_encoder_is_not_needed_afterwards(backbone):
     assert isinstance(tuned.prompt, FreePrompt) and trainable(tuned.prompt) == 4 * 192
 
 
+def test_a_kept_prompt_shares_no_memory_with_what_made_it(backbone):
+    source = torch.nn.Parameter(torch.ones(2, 192))
+    kept = FreePrompt(source)
+    with torch.no_grad():
+        source.fill_(5.0)
+    assert torch.equal(kept(), torch.ones(2, 192))
+    tuned = classifier(backbone)
+    encoder, before = tuned.prompt, tuned.prompt().detach().clone()
+    tuned.drop_encoder()
+    with torch.no_grad():
+        encoder.start.fill_(5.0)
+    assert torch.equal(tuned.prompt(), before)
+    twin = copy.deepcopy(tuned)
+    fit(tuned.prompt, ROWS, tuned.loss, learning_rate=1e-2, steps=1, batch_size=3)
+    assert torch.equal(twin.prompt(), before) and not torch.equal(
+        tuned.prompt(), before
+    )
+
+
+def test_a_frozen_model_drops_nothing_while_its_prompt_trains(backbone):
+    """Also one that has dropout, and the scores are the same twice afterwards."""
+    tuned, same = classifier(with_dropout(backbone).frozen()), []
+
+    def loss(rows):
+        first, second = tuned.loss(rows), tuned.loss(rows)
+        same.append(torch.equal(first, second))
+        return second
+
+    fit(tuned.prompt, ROWS, loss, learning_rate=1e-3, steps=2, batch_size=3)
+    with torch.inference_mode():
+        assert same == [True, True]
+        assert torch.equal(tuned.scores(ROWS), tuned.scores(ROWS))
+
+
 def test_the_encoder_runs_once_for_a_batch(backbone):
     tuned, calls = classifier(backbone), []
     tuned.prompt.register_forward_hook(lambda *_: calls.append(1))
@@ -85,7 +133,8 @@ def test_the_encoder_runs_once_for_a_batch(backbone):
 
 
 def test_a_trained_prompt_beats_its_controls(backbone):
-    """16 English reviews a class, the backbone frozen: above the majority, the untrained prompt and random weights, by 5 points."""
+    """16 English reviews a class, the backbone frozen: above the majority, the
+    untrained prompt and random weights, by 5 points."""
     task = load_task("reviews-en")
     train, _ = few_shot(task.pool, 16, 0)
     before, reached = hub.weights_hash(backbone.model), {}

@@ -1,4 +1,5 @@
-"""PET, exported from chapter 7: what is hidden, how logits are merged and taught, how iPET's sets grow."""
+"""PET, exported from chapter 7: what is hidden, how logits are merged and taught, how
+iPET's sets grow."""
 
 import copy
 import math
@@ -30,11 +31,13 @@ from prompttune_utils.methods.prompting import (
     encode,
     encode_batch,
 )
-from prompttune_utils.training import fit
+from prompttune_utils.training import fit, trainable
+from tests.test_prompt_oriented import with_dropout
 
 ROWS = [
     {
-        "text": "A warm and funny book about two sisters who run a small hotel by the sea.",
+        "text": "A warm and funny book about two sisters who run a small hotel by the "
+        "sea.",
         "text_b": "The sisters own a hotel.",
         "label": 1,
     },
@@ -57,60 +60,80 @@ def template(backbone):
 
 
 def test_only_words_of_the_texts_are_hidden(backbone, template):
+    """15 in a hundred of 23, 15 and 49 tokens; the template's words and marks stay."""
     tokenizer, generator, ways = backbone.tokenizer, random.Random(0), Counter()
-    for _ in range(400):
-        for row in ROWS:
-            whole, (inputs, targets) = (
-                encode(template, row),
-                hide_words(template, row, generator),
-            )
-            ids, plain = inputs["input_ids"], whole["input_ids"]
-            texts = [i for i, t in enumerate(targets) if t != -100]
-            assert (
-                len(ids) == len(plain) == len(targets)
-                and inputs["token_type_ids"] == whole["token_type_ids"]
-            )
-            assert all(targets[i] == plain[i] for i in texts) and all(
-                a == b for i, (a, b) in enumerate(zip(ids, plain)) if i not in texts
-            )
-            words = tokenizer.convert_ids_to_tokens([plain[i] for i in texts])
-            assert not {"[MASK]", "[SEP]", "[CLS]", "review", ":", "?", "right"} & set(
-                words
-            ) - {":", "?"}
-            ways.update(
-                "mask"
-                if ids[i] == tokenizer.mask_token_id
-                else "kept"
-                if ids[i] == plain[i]
-                else "other"
-                for i in texts
-            )
-    total = sum(ways.values())
-    assert [round(ways[w] / total, 1) for w in ("mask", "other", "kept")] == [
-        0.8,
-        0.1,
-        0.1,
-    ]
-    fixed = len(encode(template, {"text": "", "text_b": ""})["input_ids"])
-    assert total / 400 == pytest.approx(
-        sum(
-            max(1, round(0.15 * (len(encode(template, r)["input_ids"]) - fixed)))
-            for r in ROWS
-        )
-    )
+    for row, count in zip(ROWS, (3, 2, 7)):
+        whole, seen = encode(template, row), set()
+        plain = whole["input_ids"]
+        for _ in range(400):
+            inputs, targets = hide_words(template, row, generator)
+            ids = inputs["input_ids"]
+            asked = [i for i, target in enumerate(targets) if target != -100]
+            assert inputs["token_type_ids"] == whole["token_type_ids"]
+            assert len(ids) == len(plain) == len(targets) and len(asked) == count
+            for i, (now, before) in enumerate(zip(ids, plain)):
+                assert targets[i] == before if i in asked else now == before
+                if i in asked:
+                    masked = now == tokenizer.mask_token_id
+                    changed = "mask" if masked else "other"
+                    ways["kept" if now == before else changed] += 1
+            seen.update(asked)
+        kept = [number for i, number in enumerate(plain) if i not in seen]
+        right = "[CLS] review : it was [MASK] . [SEP] right ? [SEP]"
+        assert " ".join(tokenizer.convert_ids_to_tokens(kept)) == right
+    shares = [round(ways[w] / ways.total(), 1) for w in ("mask", "other", "kept")]
+    assert shares == [0.8, 0.1, 0.1]
 
 
-def test_mlm_loss_is_that_of_the_library(backbone, template):
-    rows, generator = ROWS[:1], random.Random(3)
-    inputs, targets = hide_words(template, rows[0], random.Random(3))
-    batch = {k: torch.tensor([v]) for k, v in inputs.items()}
+def test_a_part_of_the_template_without_tokens_shifts_nothing(backbone):
+    """A zero-width space makes no token: the words of the second text stand where they
+    stand."""
+    template = Template("{text} \u200b {mask} {text_b}", backbone.tokenizer)
+    row, seen = {"text": "good", "text_b": "bad"}, set()
+    for seed in range(30):
+        _, targets = hide_words(template, row, random.Random(seed), 1.0)
+        seen.add(tuple(i for i, target in enumerate(targets) if target != -100))
+    assert seen == {(1, 3)}  # [CLS] good [MASK] bad [SEP]
+
+
+@pytest.mark.parametrize("share", [0, -0.1, 1.5, float("nan")])
+def test_a_share_of_hidden_words_that_is_none_is_refused(template, share):
+    with pytest.raises(ValueError, match="choose one above 0, at most 1"):
+        hide_words(template, ROWS[0], random.Random(0), share)
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_mlm_loss_is_that_of_the_library(backbone, template, side, monkeypatch):
+    """Whatever side the user's tokenizer pads on."""
+    hidden, generator = [], random.Random(3)
+    for row in ROWS:
+        hidden.append(hide_words(template, row, generator))
+    width = max(len(targets) for _, targets in hidden)
+    batch = {"input_ids": [], "token_type_ids": [], "attention_mask": []}
+    for inputs, targets in hidden:
+        gap = [0] * (width - len(targets))
+        batch["input_ids"].append(inputs["input_ids"] + gap)
+        batch["token_type_ids"].append(inputs["token_type_ids"] + gap)
+        batch["attention_mask"].append([1] * len(targets) + gap)
+    labels = [targets + [-100] * (width - len(targets)) for _, targets in hidden]
+    monkeypatch.setattr(backbone.tokenizer, "padding_side", side)
     with torch.inference_mode():
-        assert mlm_loss(
-            backbone.model, template, rows, generator
-        ).item() == pytest.approx(
-            backbone.model(**batch, labels=torch.tensor([targets])).loss.item(),
-            rel=1e-5,
-        )
+        right = backbone.model(
+            **{name: torch.tensor(rows) for name, rows in batch.items()},
+            labels=torch.tensor(labels),
+        ).loss
+        ours = mlm_loss(backbone.model, template, ROWS, random.Random(3))
+    assert ours.item() == pytest.approx(right.item(), rel=1e-5)
+
+
+def test_a_text_without_words_is_refused_before_the_training(backbone, template):
+    """It would make the loss, and then all weights, NaN."""
+    words = Verbalizer({"negative": "bad", "positive": "good"}, backbone.tokenizer)
+    empty = {"text": " ", "text_b": "\u200b"}
+    with pytest.raises(ValueError, match="Unlabelled row 1 has no word: leave it out"):
+        PetModel(backbone, template, words, [ROWS[0], empty])
+    with pytest.raises(ValueError, match="These 1 rows have no word to hide"):
+        mlm_loss(backbone.model, template, [empty], random.Random(0))
 
 
 def test_merging():
@@ -119,7 +142,7 @@ def test_merging():
     assert torch.allclose(
         merge_logits(logits, [1, 3, 0]), 0.25 * logits[0] + 0.75 * logits[1]
     )
-    for wrong in ([1, 2], [0, 0, 0], [1, -1, 1]):
+    for wrong in ([1, 2], [0, 0, 0], [1, -1, 1], [1, 1, math.nan], [1, 1, math.inf]):
         with pytest.raises(
             ValueError, match="give one a model, not negative, at least one above 0"
         ):
@@ -144,6 +167,32 @@ def test_soft_labels_and_their_loss():
     assert soft_loss(
         torch.tensor([[2.0, 0.0], [0.0, 0.0]]), soft
     ).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("temperature", [0, -2.0, math.nan, math.inf])
+def test_a_temperature_that_is_none_is_refused(backbone, temperature):
+    logits = torch.zeros(1, 2)
+    how = {"learning_rate": 1e-4, "steps": 1, "temperature": temperature}
+    for soften in (
+        lambda: soft_labels(logits, temperature),
+        lambda: soft_loss(logits, logits.softmax(-1), temperature),
+        lambda: distil(backbone, ROWS[:1], logits.softmax(-1), **how),
+    ):
+        with pytest.raises(ValueError, match="choose one above 0, such as 2"):
+            soften()
+
+
+def test_soft_labels_of_another_shape_or_kind_are_refused(backbone):
+    with pytest.raises(ValueError, match=r"\(2, 3\) and soft labels \(2, 1\) differ"):
+        soft_loss(torch.zeros(2, 3), torch.ones(2, 1))
+    for wrong in (
+        torch.tensor([[3.0, -1.0], [0.0, 2.0], [1.0, 0.0]]),  # logits
+        torch.tensor([[0.9, 0.1], [0.2, 0.8]]),  # two for three rows
+        torch.tensor([0.9, 0.1, 0.0]),
+        torch.tensor([[0.9, 0.1], [0.2, 0.8], [math.nan, 1.0]]),
+    ):
+        with pytest.raises(ValueError, match="give what soft_labels makes of logits"):
+            distil(backbone, ROWS, wrong, learning_rate=1e-4, steps=1)
 
 
 def test_distillation_looks_at_no_gold_label_and_leaves_the_backbone(backbone):
@@ -186,6 +235,36 @@ def test_auxiliary_loss_is_weighed_by_alpha(backbone):
     assert tuned.model is not backbone.model
 
 
+@pytest.mark.parametrize(
+    "option", [{"alpha": -0.1}, {"alpha": 1.5}, {"alpha": math.nan}, {"extra": 0}]
+)
+def test_an_auxiliary_loss_that_is_none_is_refused(backbone, template, option):
+    words = Verbalizer({"negative": "bad", "positive": "good"}, backbone.tokenizer)
+    with pytest.raises(ValueError, match="choose 0 to 1, and 1 or more"):
+        PetModel(backbone, template, words, ROWS, **option)
+
+
+def test_all_weights_of_the_copy_train_whoever_froze_the_backbone(backbone, template):
+    """With dropout, which is on while they train and off when they are asked."""
+    words = Verbalizer({"negative": "bad", "positive": "good"}, backbone.tokenizer)
+    frozen, same = with_dropout(backbone).frozen(), []
+    tuned = PetModel(frozen, template, words, ROWS)
+    assert trainable(tuned.model) == sum(p.numel() for p in frozen.model.parameters())
+
+    def loss(rows):
+        plain = [PromptClassifier.loss(tuned, rows) for _ in range(2)]
+        same.append(torch.equal(*plain))
+        return tuned.loss(rows)
+
+    before = hub.weights_hash(frozen.model)
+    fit(tuned.model, ROWS, loss, learning_rate=1e-3, steps=2, batch_size=2)
+    with torch.inference_mode():
+        assert torch.equal(tuned.scores(ROWS), tuned.scores(ROWS))
+    assert same == [False, False]
+    assert before == hub.weights_hash(frozen.model) != hub.weights_hash(tuned.model)
+    assert not any(p.requires_grad for p in frozen.model.parameters())
+
+
 def test_no_model_teaches_itself():
     generator = random.Random(0)
     for own in range(9):
@@ -194,6 +273,9 @@ def test_no_model_teaches_itself():
             i for d in drawn for i in d
         } == set(range(9)) - {own}
     assert len(teachers(2, 0, generator)) == 1
+    for models, own, share in ((1, 0, 0.25), (3, 3, 0.25), (3, -1, 0.25), (3, 0, 1.5)):
+        with pytest.raises(ValueError, match="2 models or more from 0, and choose"):
+            teachers(models, own, generator, share)
 
 
 def test_next_set_is_balanced_confident_and_named_when_short():
@@ -225,9 +307,18 @@ def test_next_set_is_balanced_confident_and_named_when_short():
     assert sure > 4 / 20  # drawn more often than by chance
     with pytest.raises(
         ValueError,
-        match="Label 0 is given to 20 of 40 texts and wanted for 29: give more texts or a smaller growth",
+        match="Label 0 is given to 20 of 40 texts and wanted for 29: give more texts "
+        "or a smaller growth",
     ):
         next_set(labelled, unlabelled, logits, 30, random.Random(0))
+    for texts, table, growth in (
+        (unlabelled, logits, 1),
+        (unlabelled, logits, math.nan),
+        (unlabelled[:9], logits, 2),
+        (unlabelled, logits.clone().fill_diagonal_(math.nan), 2),
+    ):
+        with pytest.raises(ValueError, match="and a growth above 1"):
+            next_set(labelled, texts, table, growth, random.Random(0))
 
 
 def test_multi_mask_by_hand(backbone):
@@ -249,8 +340,45 @@ def test_multi_mask_by_hand(backbone):
     assert sorted(order) == sorted(["糟", "糕"]) and total < 0
 
 
+def test_a_text_that_spells_a_mask_has_no_more_masks(backbone):
+    """By hand: the letters of [MASK] and [SEP] are read as letters."""
+    tokenizer = backbone.tokenizer
+    plain = {"add_special_tokens": False, "split_special_tokens": True}
+    before = tokenizer("Press [MASK] or [SEP], it was", **plain)["input_ids"]
+    mask, cls, sep = (
+        tokenizer.mask_token_id,
+        tokenizer.cls_token_id,
+        tokenizer.sep_token_id,
+    )
+    stop = tokenizer.convert_tokens_to_ids(".")
+    assert mask not in before and sep not in before
+    ids = torch.tensor([[cls, *before, mask, stop, sep]])
+    with torch.inference_mode():
+        table = backbone.model(input_ids=ids).logits[0, len(before) + 1].log_softmax(-1)
+    right = table[tokenizer.convert_tokens_to_ids("great")].item()
+    said, order = multi_mask(backbone, "Press [MASK] or [SEP], it was {mask}.", "great")
+    assert said == pytest.approx(right, abs=1e-4) and order == ["great"]
+
+
+@pytest.mark.parametrize(
+    "text, word, message",
+    [
+        ("It was [MASK].", "great", "has 0 {mask}: write exactly one"),
+        ("{mask} or {mask}", "great", "has 2 {mask}: write exactly one"),
+        ("It was {mask}.", " ", "unknown to mini-bert: choose another"),
+        ("It was {mask}.", "\u2603", "unknown to mini-bert: choose another"),
+        ("cold " * 190 + "{mask}.", "great", "194 tokens with its masks and mini-bert"),
+    ],
+)
+def test_a_text_or_word_that_cannot_be_asked_is_refused(backbone, text, word, message):
+    with pytest.raises(ValueError) as error:
+        multi_mask(backbone, text, word)
+    assert message in str(error.value)
+
+
 def test_what_pet_learns_beats_its_controls(backbone):
-    """8 labelled news stories, all weights moving: above the majority, the untrained prompt and random weights, by 5 points; its student, too."""
+    """8 labelled news stories, all weights moving: above the majority, the untrained
+    prompt and random weights, by 5 points; its student, too."""
     task = load_task("news-en")
     labelled, _ = few_shot(task.pool, 2, 0, dev=False)
     unlabelled, test, gold = (

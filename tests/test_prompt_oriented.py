@@ -1,11 +1,20 @@
-"""Soft slots and adapters, exported from chapter 8: shapes, what moves, what stays, and that a new part changes nothing."""
+"""Soft slots and adapters, exported from chapter 8: shapes, what moves, what stays, and
+that a new part changes nothing."""
 
 import copy
+import dataclasses
 import random
 
 import pytest
 import torch
-from transformers import BertConfig, BertForMaskedLM
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    PreTrainedTokenizerFast,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from prompttune_utils import hub
 from prompttune_utils.data import few_shot, load_task, majority
@@ -19,6 +28,7 @@ from prompttune_utils.methods.prompt_oriented import (
     SoftTemplate,
     flip,
     insert_adapters,
+    mask_logits,
     prepare,
     search_template,
     search_words,
@@ -29,6 +39,7 @@ from prompttune_utils.methods.prompting import (
     Template,
     Verbalizer,
     encode,
+    encode_batch,
 )
 from prompttune_utils.training import fit, trainable
 from tests.test_prompting import HOSTILE
@@ -43,6 +54,37 @@ ROWS = [
 def backbone():
     torch.set_num_threads(1)
     return hub.load("masked_lm", name="mini-bert", verbose=False)
+
+
+def with_dropout(backbone):
+    """A tiny BERT that drops half of its states; it reads what the backbone reads."""
+    config = BertConfig(
+        vocab_size=len(backbone.tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        hidden_dropout_prob=0.5,
+    )
+    torch.manual_seed(0)
+    return dataclasses.replace(backbone, model=BertForMaskedLM(config).eval())
+
+
+def byte_level(words, **marks):
+    """A byte-level tokenizer as RoBERTa's: a word has the space before it in its token
+    (\u0120)."""
+    vocab, merges = {mark: i for i, mark in enumerate(marks.values())}, []
+    for letter in sorted(pre_tokenizers.ByteLevel.alphabet()):
+        vocab[letter] = len(vocab)
+    for word in words:
+        for i in range(1, len(word)):
+            if word[: i + 1] not in vocab:
+                vocab[word[: i + 1]] = len(vocab)
+                merges.append((word[:i], word[i]))
+    tokenizer = Tokenizer(models.BPE(vocab, merges))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **marks)
 
 
 @pytest.fixture
@@ -62,14 +104,71 @@ def test_no_text_breaks_a_soft_template(backbone, text):
     ] and template.soft == 4
 
 
-@pytest.mark.parametrize("pattern, message", [
-    ("{text} {soft:0} {mask}", "unknown slot {soft:0}"), ("{text} {soft:2}", "0 {mask}"), ("{text} {soft:x} {mask}", "unknown slot {soft:x}"),
-    ("{text} \u2603 {soft} {mask}", "word"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "pattern, message",
+    [
+        ("{text} {soft:0} {mask}", "unknown slot {soft:0}"),
+        ("{text} {soft:2}", "0 {mask}"),
+        ("{text} {soft:x} {mask}", "unknown slot {soft:x}"),
+        ("{text} [MASK] {soft} {mask}", "2 {mask}"),
+        ("{text} {soft} {mask} {text}", "2 {text}"),
+        ("{text} \u2603 {soft} {mask}", "words that the tokenizer does not know"),
+        ("{text} {soft:125} {mask}", "no room for a text within 128 tokens"),
+    ],
+)
 def test_faulty_soft_template_is_named(backbone, pattern, message):
     with pytest.raises(ValueError) as error:
         SoftTemplate(pattern, backbone.tokenizer)
     assert message in str(error.value)
+
+
+def test_slots_stand_where_the_pattern_has_them(backbone):
+    tokenizer = backbone.tokenizer
+    template = SoftTemplate(
+        "Well,{soft:2} {text} It {soft} was {mask}.{sep}{soft:3} {text_b}", tokenizer
+    )
+    ids = encode(template, {"text": "good", "text_b": "bad"})["input_ids"]
+    shown = [
+        f"P{i - FIRST_SOFT}" if i >= FIRST_SOFT else tokenizer.convert_ids_to_tokens(i)
+        for i in ids
+    ]
+    right = "[CLS] well , P0 P1 good it P2 was [MASK] . [SEP] P3 P4 P5 bad [SEP]"
+    assert " ".join(shown) == right and template.soft == 6
+    assert template.room == template.max_length - len(ids) + 2
+
+
+def test_a_tokenizer_without_an_unknown_token_can_have_slots():
+    tokenizer = byte_level(
+        ["\u0120It"], cls_token="<s>", pad_token="<pad>", sep_token="</s>",
+        mask_token="<mask>",
+    )  # fmt: skip
+    assert tokenizer.unk_token is None
+    template = SoftTemplate("{text} It{soft:2}{mask}", tokenizer, 32)
+    ids = encode(template, {"text": ""})["input_ids"]
+    left = [i for i in ids if i not in tokenizer.all_special_ids]
+    it = tokenizer.convert_tokens_to_ids("\u0120It")
+    assert left == [it, FIRST_SOFT, FIRST_SOFT + 1]
+
+
+def test_a_prompt_that_does_not_fit_its_slots_is_refused(backbone, verbalizer):
+    template = SoftTemplate("{text} {soft:2} {mask}", backbone.tokenizer)
+    for shape in ((3, 192), (1, 192), (2, 200)):
+        prompt = FreeVectors(torch.zeros(shape))
+        soft = SoftPrompt(backbone, template, verbalizer, prompt)
+        with pytest.raises(ValueError, match=r"want \(2, 192\): give as many vectors"):
+            soft.scores(ROWS)
+
+
+def test_a_prompt_of_32_bits_reads_with_a_backbone_of_16(backbone, verbalizer):
+    half = dataclasses.replace(backbone, model=backbone.copy().model.bfloat16())
+    template = SoftTemplate("{text} {soft:2} {mask}", backbone.tokenizer)
+    start = backbone.model.get_input_embeddings().weight[1000:1002]
+    scores = {}
+    for home in (backbone, half):
+        soft = SoftPrompt(home, template, verbalizer, FreeVectors(start))
+        with torch.inference_mode():
+            scores[home is half] = soft.scores(ROWS[:1])
+    assert torch.allclose(scores[True], scores[False], rtol=0.05, atol=0.1)
 
 
 def test_vectors_that_are_words_do_what_the_words_do(backbone, verbalizer):
@@ -107,13 +206,41 @@ def test_speed_multiplies_the_learning_rate():
 
 
 def test_a_copy_moves_as_fast():
-    """A hook on the parameter itself would be lost in a copy, and clipping would then see its gradient times `speed`."""
+    """A hook on the parameter itself would be lost in a copy, and clipping would then
+    see its gradient times `speed`."""
     for vectors in (
         FreeVectors(torch.ones(2, 3), 10.0),
         copy.deepcopy(FreeVectors(torch.ones(2, 3), 10.0)),
     ):
         vectors().sum().backward()
         assert torch.equal(vectors.moved.grad, torch.ones(2, 3))
+
+
+def test_vectors_share_no_memory_with_their_start_and_can_be_copied_after_use(
+    backbone, verbalizer
+):
+    start = torch.nn.Parameter(torch.ones(2, 192))
+    vectors = FreeVectors(start, 10.0)
+    with torch.no_grad():
+        start.fill_(5.0)
+    assert torch.equal(vectors(), torch.ones(2, 192))
+    template = SoftTemplate("{text} {soft:2} {mask}", backbone.tokenizer)
+    soft = SoftPrompt(backbone.frozen(), template, verbalizer, vectors)
+    fit(vectors, ROWS, soft.loss, learning_rate=1e-2, steps=2, batch_size=2)
+    twin = copy.deepcopy(soft)
+    with torch.inference_mode():
+        before = twin.scores(ROWS)
+        assert torch.equal(before, soft.scores(ROWS))
+    fit(vectors, ROWS, soft.loss, learning_rate=1e-2, steps=2, batch_size=2)
+    with torch.inference_mode():
+        assert torch.equal(before, twin.scores(ROWS))
+        assert not torch.equal(before, soft.scores(ROWS))
+
+
+@pytest.mark.parametrize("speed", [0, -1.0, float("nan"), float("inf")])
+def test_a_speed_that_is_none_is_refused(speed):
+    with pytest.raises(ValueError, match="choose one above 0"):
+        FreeVectors(torch.zeros(1, 4), speed)
 
 
 def test_a_new_adapter_is_the_identity_and_has_the_parameters_of_the_formula():
@@ -133,7 +260,8 @@ def test_a_new_adapter_is_the_identity_and_has_the_parameters_of_the_formula():
     ],
 )
 def test_counts_at_the_shape_of_bert_base(moves, layers):
-    """By hand: an adapter of bottleneck b has 2 d b + b + d parameters, a LayerNorm 2 d, a layer 12 d^2 + 13 d."""
+    """By hand: an adapter of bottleneck b has 2 d b + b + d parameters, a LayerNorm
+    2 d, a layer 12 d^2 + 13 d."""
     d, b, config = 768, 48, BertConfig()
     with torch.device("meta"):
         model = prepare(BertForMaskedLM(config), moves, b)
@@ -156,7 +284,8 @@ def test_counts_at_the_shape_of_bert_base(moves, layers):
 
 @pytest.mark.parametrize("kind", ["houlsby", "pfeiffer"])
 def test_names_after_adapters_are_put_in(backbone, kind):
-    """What a checkpoint of the backbone holds keeps its names; new ones are those of the adapters alone."""
+    """What a checkpoint of the backbone holds keeps its names; new ones are those of
+    the adapters alone."""
     old = set(backbone.model.state_dict())
     insert_adapters(backbone.model, kind)
     new = set(backbone.model.state_dict()) - old
@@ -169,6 +298,46 @@ def test_names_after_adapters_are_put_in(backbone, kind):
         for place in places
         for part in parts
     }
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda m: insert_adapters(m, "Houlsby"), "choose houlsby or pfeiffer"),
+        (lambda m: insert_adapters(m, "houlsby", 0), "a bottleneck of 1 or more"),
+        (lambda m: prepare(m, "adapter"), "choose one of full, houlsby, pfeiffer"),
+        (lambda m: prepare(m, "Full"), "choose one of full, houlsby, pfeiffer"),
+    ],
+)
+def test_a_misspelt_option_is_refused_and_changes_nothing(backbone, change, message):
+    model, names = backbone.model, set(backbone.model.state_dict())
+    model.cls.requires_grad_(False)
+    free = [p.requires_grad for p in model.parameters()]
+    with pytest.raises(ValueError, match=message):
+        change(model)
+    assert set(model.state_dict()) == names
+    assert [p.requires_grad for p in model.parameters()] == free
+
+
+@pytest.mark.parametrize("moves", MOVES)
+def test_a_model_with_adapters_is_not_prepared_again(backbone, moves):
+    model = prepare(backbone.model, "houlsby")
+    names = set(model.state_dict())
+    with pytest.raises(ValueError, match="has adapters already: take a fresh copy"):
+        prepare(model, moves)
+    assert set(model.state_dict()) == names
+
+
+def test_a_model_of_another_family_is_refused():
+    config = T5Config(
+        vocab_size=20, d_model=8, d_kv=4, d_ff=8, num_layers=1, num_heads=2
+    )
+    for change in (
+        lambda m: insert_adapters(m, "pfeiffer"),
+        lambda m: prepare(m, "full"),
+    ):
+        with pytest.raises(ValueError, match="choose a masked LM of BERT's family"):
+            change(T5ForConditionalGeneration(config))
 
 
 @pytest.mark.parametrize("moves", MOVES)
@@ -193,8 +362,44 @@ def test_exactly_what_is_declared_moves(backbone, verbalizer, moves):
     assert moved <= declared and len(moved) >= 0.9 * len(declared)
 
 
+def test_dropout_is_on_in_the_model_that_trains_alone(backbone, verbalizer):
+    """A prompt that trains alone stands before a model in eval mode; a model that
+    trains along drops states. Afterwards scores are the same twice."""
+    home, seen = with_dropout(backbone), {}
+    template = SoftTemplate("{text} {soft:2} {mask}.", backbone.tokenizer)
+    for way in ("prompt alone", "with the model"):
+        vectors = FreeVectors(torch.randn(2, 32))
+        own = home.frozen() if way == "prompt alone" else home.copy()
+        soft = SoftPrompt(own, template, verbalizer, vectors)
+
+        def loss(rows, soft=soft, way=way):
+            first, second = soft.loss(rows), soft.loss(rows)
+            seen.setdefault(way, []).append(torch.equal(first, second))
+            return second
+
+        module = vectors if way == "prompt alone" else [own.model, vectors]
+        module = module if way == "prompt alone" else torch.nn.ModuleList(module)
+        fit(module, ROWS, loss, learning_rate=1e-3, steps=2, batch_size=2)
+        with torch.inference_mode():
+            assert torch.equal(soft.scores(ROWS), soft.scores(ROWS))
+    assert seen == {"prompt alone": [True, True], "with the model": [False, False]}
+
+
+def test_the_backbone_stays_as_it_was_given(backbone, verbalizer):
+    """Neither a prompt before `frozen()` nor adapters in a `copy()` are seen in it."""
+    before = hub.weights_hash(backbone.model)
+    template = SoftTemplate("{text} {soft:2} {mask}.", backbone.tokenizer)
+    vectors = FreeVectors(torch.zeros(2, 192))
+    soft = SoftPrompt(backbone.frozen(), template, verbalizer, vectors)
+    fit(vectors, ROWS, soft.loss, learning_rate=1e-2, steps=1, batch_size=2)
+    prepare(backbone.copy().model, "houlsby")
+    assert hub.weights_hash(backbone.model) == before
+    assert all(p.requires_grad and p.grad is None for p in backbone.model.parameters())
+
+
 def test_a_trained_prompt_beats_its_controls(backbone, verbalizer):
-    """16 reviews a class, the backbone frozen: above the majority, the untrained prompt and a backbone with random weights, by 5 points."""
+    """16 reviews a class, the backbone frozen: above the majority, the untrained prompt
+    and a backbone with random weights, by 5 points."""
     task = load_task("reviews-en")
     train, _ = few_shot(task.pool, 16, 0, dev=False)
     before, reached = hub.weights_hash(backbone.model), {}
@@ -204,7 +409,7 @@ def test_a_trained_prompt_beats_its_controls(backbone, verbalizer):
         tuned.model = prepare(
             type(backbone.model)(backbone.model.config).eval()
             if control == "random weights"
-            else backbone.model,
+            else backbone.copy().model,
             "prompt only",
         )
         words = torch.tensor(word_ids(backbone.tokenizer))
@@ -229,6 +434,56 @@ def test_a_trained_prompt_beats_its_controls(backbone, verbalizer):
         reached["untrained"], reached["random weights"], majority(task.gold)
     ), reached
     assert hub.weights_hash(backbone.model) == before
+
+
+def test_whole_words_of_a_byte_level_tokenizer_have_the_space_before_them():
+    tokenizer = byte_level(
+        ["\u0120good", "ing", "\u0120was"], pad_token="<pad>", mask_token="<mask>"
+    )
+    words = tokenizer.convert_ids_to_tokens(word_ids(tokenizer))
+    assert {"\u0120good", "\u0120was"} <= set(words) and "ing" not in words
+    assert all(word.startswith("\u0120") for word in words)
+
+
+def test_logits_at_the_mask_are_the_models_own(backbone):
+    """Also what its head does before and behind the matrix: here a bias."""
+    torch.nn.init.normal_(backbone.model.cls.predictions.bias)
+    template = Template("{text} It was {mask}.", backbone.tokenizer)
+    inputs, position = encode_batch(template, ROWS)
+    with torch.inference_mode():
+        right = backbone.model(**inputs).logits[torch.arange(2), position]
+    assert torch.allclose(mask_logits(backbone, template, ROWS), right, atol=1e-4)
+
+
+def test_a_search_for_words_that_cannot_be_is_refused(backbone):
+    template = Template("{text} It was {mask}.", backbone.tokenizer)
+    for rows, labels, k, message in (
+        (ROWS[:1], 2, 5, "give rows of each label"),
+        (ROWS, 1, 5, "give rows of each label"),
+        (ROWS, 2, 0, "choose k so that"),
+        (ROWS, 2, 600, "choose k so that"),
+        (ROWS, 2, 100_000, "choose k so that"),
+        ([ROWS[0], ROWS[0] | {"label": 0}], 2, 1, "choose a larger k"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            search_words(backbone, template, rows, labels, k)
+
+
+def test_a_search_for_a_template_that_cannot_be_is_refused(backbone, verbalizer):
+    template = SoftTemplate("{text} {soft:2} {mask}.", backbone.tokenizer)
+    vectors = FreeVectors(torch.zeros(2, 192))
+    soft = SoftPrompt(backbone.frozen(), template, verbalizer, vectors)
+    for rows, rounds, k, message in (
+        (ROWS[:1], 1, 2, "give 2 rows or more"),
+        (ROWS, 0, 2, "1 round or more"),
+        (ROWS, 1, 0, "candidate words"),
+        (ROWS, 1, 100_000, "candidate words"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            search_template(soft, rows, rounds, k, random.Random(0))
+    fit(vectors, ROWS, soft.loss, learning_rate=1e-2, steps=1, batch_size=2)
+    with pytest.raises(ValueError, match="search with new FreeVectors"):
+        search_template(soft, ROWS, 1, 2, random.Random(0))
 
 
 def test_words_that_are_found_separate_the_classes(backbone):

@@ -10,18 +10,29 @@ from .prompt_oriented import SoftPrompt
 
 # %% ../../notebooks/10_p_tuning.ipynb #encoder
 class PromptEncoder(torch.nn.Module):
-    """Computes a prompt (tokens, width) from as many trained vectors, by an MLP (`mlp`) or a two-layer BiLSTM and an MLP (`lstm`)."""
+    """Computes a prompt (tokens, width) from as many trained vectors, by an MLP (`mlp`)
+    or a two-layer BiLSTM and an MLP (`lstm`).
+
+    Raises ValueError for another kind, for no tokens, and for an LSTM of odd width.
+    """
 
     def __init__(self, tokens: int, width: int, kind: str = "lstm"):
         super().__init__()
+        if kind not in ("lstm", "mlp"):
+            raise ValueError(
+                f"There is no prompt encoder {kind!r}: choose lstm or mlp."
+            )
+        if tokens < 1 or (kind == "lstm" and width % 2):
+            raise ValueError(
+                f"A prompt of {tokens} vectors of width {width} cannot come from {kind}"
+                ": give 1 vector or more, and to an lstm an even width."
+            )
         self.start = torch.nn.Parameter(torch.randn(tokens, width))
-        self.lstm = (
-            torch.nn.LSTM(
+        self.lstm = None
+        if kind == "lstm":
+            self.lstm = torch.nn.LSTM(
                 width, width // 2, num_layers=2, bidirectional=True, batch_first=True
             )
-            if kind == "lstm"
-            else None
-        )
         self.mlp = torch.nn.Sequential(
             torch.nn.Linear(width, width),
             torch.nn.ReLU(),
@@ -29,19 +40,21 @@ class PromptEncoder(torch.nn.Module):
         )
 
     def forward(self) -> torch.Tensor:
-        """The prompt (tokens, width); the same for all rows of a batch, so it is computed once a step."""
+        """The prompt (tokens, width); the same for all rows of a batch, so it is
+        computed once a step."""
         return self.mlp(self.start if self.lstm is None else self.lstm(self.start)[0])
 
-
+# %% ../../notebooks/10_p_tuning.ipynb #free-prompt
 class FreePrompt(torch.nn.Module):
-    """A prompt (tokens, width) whose vectors are themselves the parameters; it starts at `vectors`."""
+    """A prompt (tokens, width) whose vectors are themselves the parameters; it starts
+    at a copy of `vectors`."""
 
     def __init__(self, vectors: torch.Tensor):
         super().__init__()
         self.vectors = torch.nn.Parameter(vectors.detach().clone())
 
     def forward(self) -> torch.Tensor:
-        """The prompt (tokens, width)."""
+        """The prompt (tokens, width): the parameter itself, so clone what you keep."""
         return self.vectors
 
 # %% ../../notebooks/10_p_tuning.ipynb #classifier
