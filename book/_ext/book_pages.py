@@ -319,11 +319,18 @@ def dark_figures(app, doctree) -> None:
         image.parent.insert(image.parent.index(image) + 1, dark)
 
 
-def mend_roles(app, pagename, templatename, context, doctree) -> None:
-    """The references are a list, and its entries carry a role that is no list item."""
-    if "body" in context:
-        entry, item = 'role="doc-biblioentry"', 'role="listitem"'
-        context["body"] = context["body"].replace(entry, item)
+NAMES = {
+    # the references are a list, and its entries carry a role that is no list item
+    'role="doc-biblioentry"': 'role="listitem"',
+    # what unfolds a cell is named by what it shows: Set-up, Solution 1
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+}
+
+
+def mend_names(app, pagename, templatename, context, doctree) -> None:
+    """What a screen reader is told, where the parts that make the page tell it wrong."""
+    for wrong, right in NAMES.items():
+        context["body"] = context.get("body", "").replace(wrong, right)
 
 
 def setup(app) -> dict:
@@ -332,7 +339,7 @@ def setup(app) -> dict:
     app.connect(
         "doctree-read", dark_figures, priority=100
     )  # before images are gathered
-    app.connect("html-page-context", mend_roles)
+    app.connect("html-page-context", mend_names)
     app.connect("config-inited", drop_thebe)
     app.connect("config-inited", drop_placeholder)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
