@@ -17,6 +17,7 @@ import axe_playwright_python
 import pytest
 from bs4 import BeautifulSoup
 
+from prompttune_utils import plots
 from prompttune_utils.results import FOLDER
 from tools.notebooks import BUDGETS, ROOT, build_book, chapters
 
@@ -290,6 +291,47 @@ def test_table_of_speed(book_pages, tmp_path):
         "| m | a | b | **0.98** (0.95 – 1.01) | ≤ 1.00 | 0.063 | 2.000 |",
         "| m | a | b | **0.98** (0.95 – 1.01) | - | 0.063 | 2.000 |",
     ]
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast of two colours (#rrggbb), 1 to 21, as WCAG 2 defines it."""
+
+    def light(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        r, g, b = (
+            p / 12.92 if p < 0.04 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
+        )
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_figures_can_be_read_in_the_dark(book_pages):
+    """Text and lines of the course's style, on its own ground made dark."""
+    ink, ground = plots.plt.rcParams["text.color"], "#ffffff"
+    drawn = [f"#{c}" for c in (ink, *plots.COLOURS)]
+    drawn = [colour.replace("##", "#") for colour in drawn]
+    svg = "<svg>" + "".join(f"<p fill='{c}'/>" for c in [ground, *drawn]) + "</svg>"
+    dark = re.findall(r"<p fill='(#\w{6})'", book_pages.darkened(svg))
+    assert all(contrast(colour, dark[0]) > 4.5 for colour in dark[1:])
+    assert contrast(dark[1], dark[0]) > 12 and contrast(dark[0], "#000000") < 1.5
+
+
+def test_every_drawing_comes_for_both_themes(site):
+    pairs = 0
+    for page in pages(site):
+        drawn = parsed(page).select("article img[src$='.svg']")
+        kinds = [set(i.get("class", [])) & {"only-light", "only-dark"} for i in drawn]
+        assert kinds == [{"only-light"}, {"only-dark"}] * (len(drawn) // 2), page
+        pairs += len(drawn) // 2
+    assert pairs > 1
+
+
+def test_export_marks_are_not_shown(site):
+    for notebook in chapters():
+        page = parsed(site / "notebooks" / f"{notebook.stem}.html")
+        assert "#|" not in page.select_one("article").get_text(), notebook.stem
 
 
 def test_every_table_has_its_place(book_pages):

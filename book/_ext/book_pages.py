@@ -328,7 +328,7 @@ NAMES = {
 
 
 def mend_names(app, pagename, templatename, context, doctree) -> None:
-    """What a screen reader is told, where the parts that make the page tell it wrong."""
+    """What a screen reader is told, where the parts of the page tell it wrong."""
     for wrong, right in NAMES.items():
         context["body"] = context.get("body", "").replace(wrong, right)
 
