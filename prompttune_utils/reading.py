@@ -9,6 +9,12 @@ from collections.abc import Mapping
 from prompttune_utils.hub import position_limit
 
 
+def check_rows(rows: list[dict]) -> None:
+    """Raises ValueError if there are no rows."""
+    if not rows:
+        raise ValueError("The list of rows is empty: give at least one row.")
+
+
 def text_of(row: dict, column: str = "text") -> str:
     """The text of one row; half a character, which no tokenizer reads, becomes "?".
 
@@ -31,8 +37,7 @@ def texts_of(rows: list[dict], pairs: bool = True) -> list[list[str]]:
         ValueError: no rows; a text is missing; there are second texts and the reader
             takes no `pairs`.
     """
-    if not rows:
-        raise ValueError("The list of rows is empty: give at least one row.")
+    check_rows(rows)
     texts = [[text_of(row) for row in rows]]
     if any("text_b" in row for row in rows):
         if not pairs:

@@ -110,8 +110,8 @@ def kept(a, b, room):
 
 
 def encodings(pattern, row):
-    """What a row may be encoded as: each word of the pattern, one mask, and what fits of
-    the texts."""
+    """What a row may be encoded as: each word of the pattern, one mask, and what fits
+    of the texts."""
     fresh, special, parts, texts = (
         iter(range(FIRST_SOFT, FIRST_SOFT + 9)),
         {"mask": [MASK], "sep": [SEP]},

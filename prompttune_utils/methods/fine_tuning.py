@@ -61,6 +61,8 @@ class HeadClassifier(torch.nn.Module):
         labels: number of classes.
         pooling: `cls` (Devlin et al. 2019) or `mean`.
         max_length: longer texts lose their end, at the latest where the model ends.
+
+    Raises ValueError as `check_encoder` does.
     """
 
     def __init__(

@@ -12,7 +12,13 @@ from collections.abc import Mapping
 import torch
 
 from ..evaluation import score_rows
-from ..reading import labels_of, max_tokens, read_texts, text_of
+from prompttune_utils.reading import (
+    check_rows,
+    labels_of,
+    max_tokens,
+    read_texts,
+    text_of,
+)
 from ..scoring import label_scores, remove_prior
 
 # %% ../../notebooks/03_templates_and_verbalizers.ipynb #check-slots
@@ -131,8 +137,7 @@ def encode_batch(
     template: Template, rows: list[dict], device: str = "cpu"
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Padded model inputs, each (B, T), and the position (B,) of the mask."""
-    if not rows:
-        raise ValueError("The list of rows is empty: give at least one row.")
+    check_rows(rows)
     encoded = [encode(template, row) for row in rows]
     tokenizer = template.tokenizer
     wanted = [name for name in encoded[0] if name in tokenizer.model_input_names]
@@ -238,8 +243,7 @@ class PromptClassifier:
     def calibrate(self, rows: list[dict]) -> None:
         """From now on takes out what the model says on average over these texts; their
         labels are not looked at."""
-        if not rows:
-            raise ValueError("The list of rows is empty: give at least one row.")
+        check_rows(rows)
         plain = copy.copy(self)
         plain.prior = None
         self.prior = score_rows(rows, plain.scores).to(self.device)
