@@ -11,13 +11,15 @@ from safetensors.numpy import load_file
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.nn.utils.rnn import pack_sequence, pad_packed_sequence
 
 from ..hub import resolve
+from ..reading import labels_of, read_texts, texts_of
 
 # %% ../../notebooks/01_four_paradigms.ipynb #naive-bayes
 class NaiveBayes:
-    """TF-IDF over words and pairs of words, then multinomial naive Bayes (scikit-learn).
+    """TF-IDF over words and pairs of words, then multinomial naive Bayes
+    (scikit-learn).
 
     Args:
         tokenize: text -> list of words.
@@ -34,20 +36,39 @@ class NaiveBayes:
         self.pipeline = make_pipeline(vectorizer, MultinomialNB())
 
     def fit(self, rows: list[dict]) -> None:
-        """Counts words by label; there is nothing to iterate."""
-        self.pipeline.fit([row["text"] for row in rows], [row["label"] for row in rows])
+        """Counts words by label; there is nothing to iterate.
+
+        Raises:
+            ValueError: a label between 0 and the highest has no row.
+        """
+        (texts,) = texts_of(rows, pairs=False)
+        seen = {row.get("label") for row in rows}
+        if seen != set(range(len(seen))):
+            raise ValueError(
+                f"The rows to learn from have the labels {seen}: "
+                f"give rows of every label, and number the labels from 0."
+            )
+        self.pipeline.fit(texts, labels_of(rows, len(seen)))
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
         """Log-probabilities (B, labels)."""
-        return torch.from_numpy(
-            self.pipeline.predict_log_proba([row["text"] for row in rows])
-        )
+        (texts,) = texts_of(rows, pairs=False)
+        return torch.from_numpy(self.pipeline.predict_log_proba(texts))
 
 # %% ../../notebooks/01_four_paradigms.ipynb #vectors
 def word_vectors(tokenizer) -> KeyedVectors:
-    """The packaged word2vec vectors, one for each token of the minis' vocabulary."""
+    """The packaged word2vec vectors, one for each token of the minis' vocabulary.
+
+    Raises:
+        ValueError: a tokenizer with another vocabulary.
+    """
     file = resolve("mini-word2vec", "*.safetensors").location + "/vectors.safetensors"
     matrix = load_file(file)["vectors"].astype(np.float32)
+    if len(tokenizer) != len(matrix):
+        raise ValueError(
+            f"The packaged word vectors are for {len(matrix)} tokens and this "
+            f"tokenizer has {len(tokenizer)}: take the tokenizer of mini-bert."
+        )
     vectors = KeyedVectors(vector_size=matrix.shape[1])
     vectors.add_vectors(
         [tokenizer.convert_ids_to_tokens(i) for i in range(len(matrix))], matrix
@@ -56,10 +77,12 @@ def word_vectors(tokenizer) -> KeyedVectors:
 
 # %% ../../notebooks/01_four_paradigms.ipynb #lstm
 class LstmClassifier(torch.nn.Module):
-    """Frozen word vectors (V, e), a bidirectional LSTM, the mean of its states, a linear layer.
+    """Frozen word vectors (V, e), a bidirectional LSTM, the mean of its states, a
+    linear layer; it reads the first 128 tokens of a text.
 
     Args:
-        vectors: word vectors of the tokenizer's vocabulary. tokenizer: a transformers tokenizer.
+        vectors: word vectors of the tokenizer's vocabulary.
+        tokenizer: a transformers tokenizer.
         labels: number of classes. width: LSTM units a direction.
     """
 
@@ -75,26 +98,16 @@ class LstmClassifier(torch.nn.Module):
 
     def scores(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels)."""
-        inputs = self.tokenizer(
-            [r["text"] or " . " for r in rows],
-            add_special_tokens=False,
-            truncation=True,
-            max_length=128,
-            padding=True,
-            return_tensors="pt",
-        )
-        lengths = inputs["attention_mask"].sum(1).clamp(min=1)
-        packed = pack_padded_sequence(
-            self.embed(inputs["input_ids"]),
-            lengths,
-            batch_first=True,
-            enforce_sorted=False,
-        )  # no state sees padding
-        states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
+        (texts,) = texts_of(rows, pairs=False)
+        read = read_texts(self.tokenizer, texts, add_special_tokens=False)
+        # a text without any token is read as one unknown token
+        ids = [row[:128] or [self.tokenizer.unk_token_id] for row in read["input_ids"]]
+        words = [self.embed(torch.tensor(row)) for row in ids]  # each (N, e)
+        packed = pack_sequence(words, enforce_sorted=False)  # without padding
+        states, lengths = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         return self.head(states.sum(1) / lengths.unsqueeze(1))
 
     def loss(self, rows: list[dict]) -> torch.Tensor:
         """Cross-entropy over the classes."""
-        return torch.nn.functional.cross_entropy(
-            self.scores(rows), torch.tensor([r["label"] for r in rows])
-        )
+        gold = torch.tensor(labels_of(rows, self.head.out_features))
+        return torch.nn.functional.cross_entropy(self.scores(rows), gold)
