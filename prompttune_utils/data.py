@@ -1,8 +1,13 @@
 """Tasks, balanced few-shot samples, and a reader's own CSV."""
 
+import codecs
 import csv
+import gzip
 import io
+import json
 import random
+import unicodedata
+import zlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +113,7 @@ def load_task(name: str) -> Task:
         )
     dataset, splits, columns, labels, language = TASKS[name]
     place = resolve(dataset, "*.jsonl*")
-    rows = {ours: _rows(place, split) for ours, split in splits.items()}
+    rows = {ours: read_rows(place, split) for ours, split in splits.items()}
     index = {label: i for i, label in enumerate(labels)}
     for part in rows.values():
         for row in part:
@@ -118,28 +123,149 @@ def load_task(name: str) -> Task:
     return Task(name, labels, rows.pop("pool"), rows.pop("test"), language, place, rows)
 
 
-def _rows(place: Place, split: str) -> list[dict]:
-    from datasets import Dataset, disable_progress_bars, load_dataset
+def same_text(text: str) -> str:
+    """The key of a text: two texts that look alike have the same key.
 
+    The key is the text in Unicode's normal form NFKC (full-width letters become plain
+    ones), in small letters, without characters that cannot be seen, with one space for
+    any white space between words and none around them. Two rows with one key must not
+    stand on both sides of a split.
+    """
+    text = unicodedata.normalize("NFKC", _visible(text)).casefold()
+    return unicodedata.normalize("NFKC", text)
+
+
+def _visible(text: str) -> str:
+    """The text in normal form NFKC with single spaces and visible characters only."""
+    words = unicodedata.normalize("NFKC", text).split()
+    seen = [c for c in " ".join(words) if not _is_invisible(c)]
+    return " ".join("".join(seen).split())
+
+
+def _is_invisible(character: str) -> bool:
+    """True for zero-width and control characters and for variation selectors."""
+    kind = unicodedata.category(character)
+    return kind in ("Cc", "Cf") or "\ufe00" <= character <= "\ufe0f"
+
+
+def read_rows(place: Place, split: str) -> list[dict]:
+    """The rows of one split of a data set, as they are written there.
+
+    Args:
+        place: where `hub.resolve` found the data set. A folder holds the split as
+            `<split>.jsonl` or `<split>.jsonl.gz`, in UTF-8, one JSON object a line.
+        split: the name of the split.
+
+    Raises:
+        NotFound: the split is not there, or the hub does not give it.
+        ValueError: the file or one of its lines cannot be read.
+    """
+    return [row for _, row in _rows_and_places(place, split)]
+
+
+_rows = read_rows  # the name that tools/benchmarks.py imports
+
+
+def _rows_and_places(place: Place, split: str) -> list[tuple[str, dict]]:
+    """The rows of a split, each with the words that say where it stands."""
     if place.kind == "hub":
-        if not reachable():
-            raise not_fetched(place, "it does not answer")
-        try:
-            return list(load_dataset(place.location, split=split))
-        except Exception as error:  # the hub, the network and the data set's own files each have their classes
-            raise not_fetched(place, error) from None
-    files = sorted(Path(place.location).glob(f"{split}.jsonl*"))
+        name = f"{place.name}, split {split}, row"
+        return [(f"{name} {n}", row) for n, row in enumerate(_from_hub(place, split), 1)]
+    file = _file_of(place, split)
+    content = _bytes_of(file)
+    found = []
+    for number, line in enumerate(content.splitlines(), 1):  # no other line ends
+        if line.strip():
+            where = f"{file}, line {number}"
+            found.append((where, _row_of(line, where)))
+    if not found:
+        raise ValueError(f"{file} holds no rows: write one JSON object a line.")
+    return found
+
+
+def _from_hub(place: Place, split: str) -> list[dict]:
+    """The rows of a split on the Hugging Face hub."""
+    if not reachable():
+        raise not_fetched(place, "it does not answer")
+    # not before it is needed: it makes a folder in the user's home
+    from datasets import load_dataset
+
+    try:
+        return list(load_dataset(place.location, split=split))
+    except Exception as error:  # hub, network and data files each have their classes
+        raise not_fetched(place, error) from None
+
+
+def _file_of(place: Place, split: str) -> Path:
+    """The one file of a folder that holds a split."""
+    folder = Path(place.location)
+    names = [f"{split}.jsonl", f"{split}.jsonl.gz"]
+    files = [folder / name for name in names if (folder / name).is_file()]
+    if len(files) == 2:
+        raise ValueError(
+            f"The {place.kind} {folder} has both {names[0]} and {names[1]}: delete the "
+            "one that is not meant."
+        )
     if not files:
-        there = ", ".join(
-            sorted(p.name.split(".")[0] for p in Path(place.location).glob("*.jsonl*"))
-        )
+        endings = (".jsonl", ".jsonl.gz")
+        there = [p.name for p in folder.iterdir() if p.name.endswith(endings)]
+        splits = {name.removesuffix(".gz").removesuffix(".jsonl") for name in there}
         raise NotFound(
-            f"The {place.kind} {place.location} has no split {split!r}, only {there}: add {split}.jsonl.gz to it."
+            f"The {place.kind} {folder} has no split {split!r}, only "
+            f"{', '.join(sorted(splits)) or 'other files'}: add {split}.jsonl.gz to it."
         )
-    disable_progress_bars()  # a local file takes no time to speak of
-    return list(
-        Dataset.from_json(str(files[0]))
-    )  # load_dataset("json") would report the download over the network
+    return files[0]
+
+
+def _bytes_of(file: Path) -> bytes:
+    """The unpacked content of a file."""
+    try:
+        content = file.read_bytes()
+        if file.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{file} cannot be read ({type(error).__name__}): fetch or pack it again."
+        ) from None
+    if content.startswith(codecs.BOM_UTF8):
+        raise ValueError(
+            f"{file}, line 1 begins with a byte-order mark: save the file as UTF-8 "
+            "without one."
+        )
+    return content
+
+
+def _row_of(line: bytes, where: str) -> dict:
+    """The row on one line of a JSON Lines file."""
+    try:
+        text = line.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{where} is not UTF-8: save the file as UTF-8.") from None
+    try:
+        row = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"{where} is not JSON (column {error.colno}: {error.msg}): write one "
+            "JSON object a line."
+        ) from None
+    except (ValueError, RecursionError) as error:
+        cause = str(error).partition(":")[0]
+        raise ValueError(f"{where} cannot be read ({cause}): mend this line.") from None
+    if not isinstance(row, dict):
+        raise ValueError(f"{where} holds no JSON object: write {{...}} around it.")
+    return row
+
+
+def _object(pairs: list[tuple]) -> dict:
+    """A JSON object; a key that stands twice is refused."""
+    counts = Counter(key for key, _ in pairs)
+    if len(counts) < len(pairs):
+        raise ValueError(f"the key {counts.most_common(1)[0][0]!r} stands twice")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def few_shot(
