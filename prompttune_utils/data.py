@@ -143,7 +143,7 @@ def _task_row(row: dict, where: str, columns: dict, labels: list[str]) -> dict:
     for ours, theirs in columns.items():
         if theirs not in row:
             raise ValueError(
-                f"{where} has no column {theirs!r}, only {', '.join(row) or 'none'}: "
+                f"{where} has no column {theirs!r}, only {_listed(row)}: "
                 "add it, or rename the one that is meant."
             )
         row[ours] = row.pop(theirs) if ours != theirs else row[theirs]
@@ -152,6 +152,12 @@ def _task_row(row: dict, where: str, columns: dict, labels: list[str]) -> dict:
         else:
             _check_text(row[ours], where, theirs)
     return row
+
+
+def _listed(names) -> str:
+    """Names of columns for a sentence; line ends and the like are spelt out."""
+    spelt = [name if name.isprintable() else repr(name) for name in names]
+    return ", ".join(spelt) or "none"
 
 
 def _number_of(label, where: str, column: str, labels: list[str]) -> int:
@@ -230,9 +236,6 @@ def read_rows(place: Place, split: str) -> list[dict]:
         ValueError: the file or one of its lines cannot be read.
     """
     return [row for _, row in _rows_and_places(place, split)]
-
-
-_rows = read_rows  # the name that tools/benchmarks.py imports
 
 
 def _rows_and_places(place: Place, split: str) -> list[tuple[str, dict]]:
@@ -551,15 +554,15 @@ def _check_header(path: Path, content: str, reader, text: str, label: str) -> No
     ]
     if fitting and reader.reader.dialect.delimiter not in fitting:
         raise ValueError(
-            f"{path.name} has no column {text!r}: its columns are {header}: read it "
-            f"with delimiter={fitting[0]!r}."
+            f"{path.name} has no column {text!r}: its columns are {_listed([header])}: "
+            f"read it with delimiter={fitting[0]!r}."
         )
     columns = reader.fieldnames or []
     for column in (text, label):
         if column not in columns:
             raise ValueError(
                 f"{path.name} has no column {column!r}: its columns are "
-                f"{', '.join(columns) or 'none'}."
+                f"{_listed(columns)}."
             )
         if columns.count(column) > 1:
             raise ValueError(
