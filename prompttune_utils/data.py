@@ -194,12 +194,12 @@ def _check_text(text, where: str, column: str) -> None:
 
 
 def same_text(text: str) -> str:
-    """The key of a text: two texts that look alike have the same key.
+    """The key of a text: two texts with one key count as the same text.
 
     The key is the text in Unicode's normal form NFKC (full-width letters become plain
-    ones), in small letters, without characters that cannot be seen, with one space for
-    any white space between words and none around them. Two rows with one key must not
-    stand on both sides of a split.
+    ones), with its case folded, without characters that cannot be seen, with one space
+    for any white space between words and none around them. Two rows with one key must
+    not stand on both sides of a split.
     """
     text = unicodedata.normalize("NFKC", _visible(text)).casefold()
     return unicodedata.normalize("NFKC", text)
@@ -215,7 +215,9 @@ def _visible(text: str) -> str:
 def _is_invisible(character: str) -> bool:
     """True for zero-width and control characters and for variation selectors."""
     kind = unicodedata.category(character)
-    return kind in ("Cc", "Cf") or "\ufe00" <= character <= "\ufe0f"
+    if kind == "Mn":  # a mark on the character before it
+        return unicodedata.name(character, "").startswith("VARIATION SELECTOR")
+    return kind in ("Cc", "Cf")
 
 
 def _is_blank(text: str) -> bool:
@@ -402,12 +404,11 @@ def _check_few_shot(rows: list[dict], shots: int, seed: int, dev: bool) -> None:
     if not rows:
         raise ValueError("There are no rows to draw from: give the rows of a task.")
     for number, row in enumerate(rows, 1):
-        for column in ("text", "label"):
-            if column not in row:
-                raise ValueError(
-                    f"Row {number} has no {column!r}: give rows as load_task or "
-                    "read_csv return them."
-                )
+        if "label" not in row or not isinstance(row.get("text"), str):
+            raise ValueError(
+                f"Row {number} has no text or no label: give rows as load_task or "
+                "read_csv return them."
+            )
 
 
 def _row_key(row: dict) -> tuple[str, str]:
@@ -415,7 +416,7 @@ def _row_key(row: dict) -> tuple[str, str]:
     return same_text(row["text"]), same_text(row.get("text_b", ""))
 
 
-SEPARATORS = (",", ";", "\t", "|")
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 
 def read_csv(
@@ -429,8 +430,8 @@ def read_csv(
 
     Spaces around a text or a label are taken off; every kind of line end is read as a
     line feed. Two labels that differ only in what is hard to see (case, width, inner
-    spaces, zero-width characters, 1 and 1.0) are refused, and so is one text with two
-    labels.
+    spaces, zero-width characters, 1 and 1.0) are refused. So is one text with two
+    labels; texts that differ in case are two texts here.
 
     Args:
         path: a CSV file in UTF-8 with a header line.
@@ -453,10 +454,16 @@ def read_csv(
     found = []  # (text, label name)
     first_label, first_text = {}, {}  # key -> (label name, the row where it was first)
     try:
-        _check_header(path, content, reader, text, label)
+        _check_separator(path, content, text, label, delimiter)
+        _check_header(path, reader.fieldnames or [], text, label)
         for number, row in enumerate(reader, 1):
             here = f"row {number} (line {reader.line_num})"
             where = f"{path.name}, {here}"
+            if None in row:
+                raise ValueError(
+                    f"{where}: there are more fields than columns: put a text that "
+                    f"holds {SEPARATORS[delimiter]} in quotation marks."
+                )
             said, name = _csv_fields(row, where, text, label, labels)
             other, there = first_label.setdefault(_label_key(name), (name, here))
             if other != name:
@@ -472,8 +479,9 @@ def read_csv(
                 )
             found.append((said, name))
     except csv.Error as error:
+        cause = str(error).replace("\t", "\\t")  # as in: '\t' expected after '"'
         raise ValueError(
-            f"{path.name}, the row that begins on line {reader.line_num + 1}: {error}: "
+            f"{path.name}, the row that begins on line {reader.line_num + 1}: {cause}: "
             "close every quotation mark."
         ) from None
     finally:
@@ -495,7 +503,7 @@ def _check_csv_options(path, text, label, labels, delimiter) -> None:
         raise ValueError(
             f"text is {text!r} and label is {label!r}: name two columns of the file."
         )
-    if delimiter not in SEPARATORS:
+    if delimiter not in list(SEPARATORS):
         raise ValueError(
             f"delimiter is {delimiter!r}: use one of "
             f"{', '.join(map(repr, SEPARATORS))}."
@@ -518,9 +526,9 @@ def _check_csv_options(path, text, label, labels, delimiter) -> None:
 
 def _csv_text(path: Path) -> str:
     """The text of a file, with line feeds for all line ends."""
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give the path of a CSV file in it.")
     try:
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder: give the path of a CSV file in it.")
         content = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"{path} is not there: give the path of a CSV file.") from None
@@ -544,20 +552,23 @@ def _csv_text(path: Path) -> str:
     return content
 
 
-def _check_header(path: Path, content: str, reader, text: str, label: str) -> None:
-    """Refuses a header without the two columns, or with one of them twice."""
+def _check_separator(path: Path, content: str, text, label, delimiter) -> None:
+    """Refuses a file whose header holds both columns between other separators only."""
     header = content.partition("\n")[0]
-    fitting = [
-        separator
-        for separator in SEPARATORS
-        if {text, label} <= set(next(csv.reader([header], delimiter=separator), []))
-    ]
-    if fitting and reader.reader.dialect.delimiter not in fitting:
+    fitting = []
+    for separator in SEPARATORS:
+        columns = next(csv.reader([header], delimiter=separator), [])
+        if text in columns and label in columns:
+            fitting.append(separator)
+    if fitting and delimiter not in fitting:
         raise ValueError(
             f"{path.name} has no column {text!r}: its columns are {_listed([header])}: "
             f"read it with delimiter={fitting[0]!r}."
         )
-    columns = reader.fieldnames or []
+
+
+def _check_header(path: Path, columns: list[str], text: str, label: str) -> None:
+    """Refuses a header without the two columns, or with one of them twice."""
     for column in (text, label):
         if column not in columns:
             raise ValueError(
@@ -573,11 +584,6 @@ def _check_header(path: Path, content: str, reader, text: str, label: str) -> No
 
 def _csv_fields(row: dict, where: str, text: str, label: str, labels) -> tuple:
     """The text and the label name of one row."""
-    if None in row:
-        raise ValueError(
-            f"{where}: there are more fields than columns: put a text that holds "
-            "commas in quotation marks."
-        )
     said, name = (row[text] or "").strip(), (row[label] or "").strip()
     if _is_blank(said):
         raise ValueError(

@@ -371,13 +371,13 @@ OPTIONS = {
         [{"text": "a"}],
         (1, 1),
         {},
-        "Row 1 has no 'label': give rows as load",
+        "Row 1 has no text or no label: give",
     ),
     "no text": (
         [*ROWS, {"label": 1}],
         (4, 1),
         {},
-        "Row 61 has no 'text': give rows as",
+        "Row 61 has no text or no label:",
     ),
 }
 
@@ -405,6 +405,7 @@ ALIKE = {
     "soft hyphen, controls": ("go\u00adod\x00\x08", "good"),
     "the other direction": ("\u202egood\u202c", "good"),
     "heart as text, heart as picture": ("❤\ufe0f", "❤"),
+    "a variant of a character": ("葛\U000e0100", "葛"),
 }
 
 
@@ -552,6 +553,16 @@ FAULTS = {
         r"there are more fields than columns: put a text that holds commas in "
         "quotation marks",
     ),
+    "semicolon without quotes": (
+        "text;label\ngood; but slow;pos\n",
+        {"delimiter": ";"},
+        "put a text that holds semicolons in quotation marks",
+    ),
+    "an open quotation mark between tabs": (
+        'text\tlabel\n"good" one\tpos\n',
+        {"delimiter": "\t"},
+        r"line 2: '\\t' expected after '\"': close every quotation mark",
+    ),
     "one label": (
         "text,label\ngood,pos\nfine,pos\n",
         {},
@@ -623,7 +634,7 @@ FAULTS |= {
 def test_fault_in_a_csv_is_named(csv_of, content, options, message):
     with pytest.raises(ValueError, match=message) as error:
         csv_of(content, **options)
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and str(error.value).endswith(".")
 
 
 def test_csv_with_another_separator(csv_of):
