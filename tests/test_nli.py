@@ -1,4 +1,5 @@
-"""The packaged pairs for inference are what their card says: balanced, distinct, and not solved by the hypothesis alone."""
+"""The packaged pairs for inference are what their card says: balanced, distinct, and
+not solved by the hypothesis alone."""
 
 import json
 import re
