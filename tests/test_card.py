@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from pretraining import evaluate, evaluate_causal, evaluate_seq2seq
 from pretraining.span_corruption import PREFIX_LM
@@ -69,7 +70,9 @@ def test_size_curve_and_words_of_the_card(name):
     command that makes it again."""
     folder = Path(hub.resolve(name).location)
     first = between_the_marks((folder / "README.md").read_text(encoding="utf-8"))[0]
-    assert int(first.split(", ")[1].split()[0].replace(",", "")) <= 5_000_000
+    weights = load_file(folder / "model.safetensors")
+    size = sum(weight.numel() for weight in weights.values())
+    assert first.endswith(f", {size:,} parameters") and size <= 5_000_000
     curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
     # T5's second phase, the last tenth, asks for something else, so its loss is not
     # compared with the first phase's
