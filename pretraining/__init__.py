@@ -1,1 +1,2 @@
-"""How the minis were made: corpora, tokenizer, objectives, training, evaluation (needs the mirror, see README)."""
+"""How the minis were made: corpora, tokenizer, objectives, training, evaluation (needs
+the mirror, see README)."""

@@ -1,6 +1,9 @@
-"""Batches of rows of like length, in few different shapes: a CPU prepares its kernels for each shape anew."""
+"""Batches of rows of like length, in few different shapes: a CPU prepares its kernels
+for each shape anew."""
 
-BATCH_TOKENS = 2048  # small batches: the loss leaves its first plateau after a number of steps, not of tokens
+# small batches: the loss leaves its first plateau after a number of steps, not of
+# tokens
+BATCH_TOKENS = 2048
 STEP = 16
 
 
@@ -12,7 +15,8 @@ def padded(rows: list[tuple], part: int = 0) -> int:
 def sorted_batches(
     rows: list[tuple], parts: tuple[int, ...] = (0,)
 ) -> list[list[tuple]]:
-    """Rows of like length together, BATCH_TOKENS a batch; `parts` are those whose tokens count."""
+    """Rows of like length together, BATCH_TOKENS a batch; `parts` are those whose
+    tokens count."""
     rows, batches = (
         sorted(rows, key=lambda row: sum(len(row[part]) for part in parts)),
         [],

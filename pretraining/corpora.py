@@ -1,6 +1,8 @@
-"""Public text for pre-training, read from the mirror, cleaned, and kept apart from every reported test split.
+"""Public text for pre-training, read from the mirror, cleaned, and kept apart from
+every reported test split.
 
-A corpus is a list of documents; a document is a list of sentences (strings). Nothing here is shipped: only the weights are.
+A corpus is a list of documents; a document is a list of sentences (strings). Nothing
+here is shipped: only the weights are.
 """
 
 import gzip
@@ -11,7 +13,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-# The text of a split that is measured on (dev or test, or the pool that few-shot samples are drawn from).
+# The text of a split that is measured on (dev or test, or the pool that few-shot
+# samples are drawn from).
 HELD_OUT = [
     ("SetFit/sst2", "text"),
     ("lansinuote/ChnSentiCorp", "text"),
@@ -19,7 +22,8 @@ HELD_OUT = [
     ("fancyzhx/ag_news", "text"),
 ]
 
-# group -> [(dataset, file stem, columns)]; the groups are mixed by tokens, see masked_lm.MIXTURE.
+# group -> [(dataset, file stem, columns)]; the groups are mixed by tokens, see
+# masked_lm.MIXTURE.
 SOURCES = {
     "en_reviews": [
         ("stanfordnlp/imdb", "train", ["text"]),
@@ -49,11 +53,13 @@ _ZH_END = re.compile(r"(?<=[。！？!?；;，,~～])|[\n\s]+")
 
 
 def mirror() -> Path:
-    """The folder named by PROMPTTUNE_MIRROR; raises SystemExit with one sentence when it is not set."""
+    """The folder named by PROMPTTUNE_MIRROR; raises SystemExit with one sentence when
+    it is not set."""
     folder = os.environ.get("PROMPTTUNE_MIRROR", "")
     if not Path(folder).is_dir() or not folder:
         raise SystemExit(
-            "Pre-training reads public text: set PROMPTTUNE_MIRROR to a folder laid out by hub id (<org>/<name>/<split>.jsonl.gz)."
+            "Pre-training reads public text: set PROMPTTUNE_MIRROR to a folder laid "
+            "out by hub id (<org>/<name>/<split>.jsonl.gz)."
         )
     return Path(folder)
 
@@ -67,12 +73,14 @@ def read_rows(dataset: str, split: str) -> Iterator[dict]:
 
 
 def key(text: str) -> str:
-    """A text without case, spaces and punctuation: equal keys are the same text for our purpose."""
+    """A text without case, spaces and punctuation: equal keys are the same text for our
+    purpose."""
     return re.sub(r"[\W_]+", "", text.lower())
 
 
 def held_out_keys() -> set[str]:
-    """Keys of every text that is measured on, and of each of its sentences of 30 or more characters (12 in Chinese)."""
+    """Keys of every text that is measured on, and of each of its sentences of 30 or
+    more characters (12 in Chinese)."""
     keys = set()
     for dataset, column in HELD_OUT:
         for path in sorted((mirror() / dataset).glob("*.jsonl.gz")):
@@ -91,14 +99,16 @@ def held_out_keys() -> set[str]:
 
 
 def sentences(text: str, language: str) -> list[str]:
-    """Splits a text into sentences (English) or clauses (Chinese reviews often have commas only)."""
+    """Splits a text into sentences (English) or clauses (Chinese reviews often have
+    commas only)."""
     text = html.unescape(text)
     parts = (_EN_END if language == "en" else _ZH_END).split(text)
     return [re.sub(r"\s+", " ", p).strip() for p in parts if p and p.strip()]
 
 
 def documents(group: str, held_out: set[str]) -> Iterator[list[str]]:
-    """The documents of a group; a document that shares a held-out sentence loses that sentence, an equal one is dropped."""
+    """The documents of a group; a document that shares a held-out sentence loses that
+    sentence, an equal one is dropped."""
     language, seen = group[:2], set()
     for dataset, split, columns in SOURCES[group]:
         for row in read_rows(dataset, split):

@@ -1,8 +1,10 @@
-"""Documents of the kind the web has, made by rule: lists of pairs, worked arithmetic, reference pages, questions and answers.
+"""Documents of the kind the web has, made by rule: lists of pairs, worked arithmetic,
+reference pages, questions and answers.
 
-What is measured later is kept out by construction: lists and questions use the train split of each word list only,
-arithmetic only chains that are not `held_out`, numbers only where `spare` is False. Reference pages may state a test fact
-as a sentence ("销售 means sell."): a list can ask for it, but no list has shown it.
+What is measured later is kept out by construction: lists and questions use the train
+split of each word list only, arithmetic only chains that are not `held_out`, numbers
+only where `spare` is False. Reference pages may state a test fact as a sentence ("销售
+means sell."): a list can ask for it, but no list has shown it.
 """
 
 import json
@@ -31,16 +33,19 @@ TENS = [
     "eighty",
     "ninety",
 ]
-UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen
-eighteen nineteen""".split()
+UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen
+fourteen fifteen sixteen seventeen eighteen nineteen""".split()
 CHINESE_DIGITS = "零一二三四五六七八九"
 # categories that lists ask for, and their Chinese names
 CATEGORIES = {
-    "animal": "动物", "food": "食物", "body": "身体", "family": "家庭", "clothes": "衣服", "colour": "颜色", "number": "数字",
-    "place": "地方", "house": "家具", "nature": "自然", "time": "时间", "work": "工作", "school": "学校", "travel": "交通",
+    "animal": "动物", "food": "食物", "body": "身体", "family": "家庭",
+    "clothes": "衣服", "colour": "颜色", "number": "数字", "place": "地方",
+    "house": "家具", "nature": "自然", "time": "时间", "work": "工作",
+    "school": "学校", "travel": "交通",
 }  # fmt: skip
 OPINIONS = [
-    ("negative", "positive"), ("bad", "good"), ("terrible", "great"), ("no", "yes"), ("hate", "love"), ("sad", "happy"), ("worst", "best"),
+    ("negative", "positive"), ("bad", "good"), ("terrible", "great"), ("no", "yes"),
+    ("hate", "love"), ("sad", "happy"), ("worst", "best"),
     ("差", "好"), ("坏", "好"), ("消极", "积极"), ("负面", "正面"), ("差评", "好评"),
 ]  # fmt: skip
 # titles of lists and wordings of questions; {} is the input
@@ -137,7 +142,8 @@ BACKWARDS = {
 
 
 def spared(rule: str, a: str, b: str) -> bool:
-    """True for a pair of numbers that no list may show: it is spare, or it is another rule's spare pair backwards."""
+    """True for a pair of numbers that no list may show: it is spare, or it is another
+    rule's spare pair backwards."""
     return spare(rule, a) or (rule in BACKWARDS and spare(BACKWARDS[rule], b))
 
 
@@ -148,7 +154,8 @@ def _tokenizer() -> Tokenizer:
 
 @cache
 def readable(text: str) -> bool:
-    """Whether the minis' tokenizer knows every character: a model cannot learn to write [UNK]."""
+    """Whether the minis' tokenizer knows every character: a model cannot learn to write
+    [UNK]."""
     return "[UNK]" not in _tokenizer().encode(text, add_special_tokens=False).tokens
 
 
@@ -178,9 +185,11 @@ def read_asset(name: str, file: str) -> list[dict]:
 
 @cache
 def word_pairs(split: str) -> dict[str, list[tuple[str, str]]]:
-    """rule -> (input, output) pairs of one split, `train` or `test`, for the rules that rest on word lists.
+    """rule -> (input, output) pairs of one split, `train` or `test`, for the rules that
+    rest on word lists.
 
-    Pairs that the tokenizer cannot write are left out, and of the train split those that are a test pair of another rule.
+    Pairs that the tokenizer cannot write are left out, and of the train split those
+    that are a test pair of another rule.
     """
     words = [
         row for row in read_asset("zh-en-words", "words.jsonl") if row["split"] == split
@@ -275,11 +284,15 @@ NUMBER_RULES = [
 ]
 # rule -> how often a list follows it
 RULES = {
-    "zh_en": 10, "en_zh": 8, "antonym": 6, "plural": 4, "singular": 2, "past": 4, "base": 2, "first_letter": 4, "category": 5, "category_zh": 3,
+    "zh_en": 10, "en_zh": 8, "antonym": 6, "plural": 4, "singular": 2, "past": 4,
+    "base": 2, "first_letter": 4, "category": 5, "category_zh": 3,
     **dict.fromkeys(NUMBER_RULES, 2), "first_word": 4, "second_word": 4, "same": 3,
-    "opinion_en": 7, "opinion_zh": 6, "arbitrary_category": 14, "arbitrary_opinion": 6, "arbitrary_pairs": 14,
-    "capital": 2, "language": 1, "continent": 1, "currency": 1, "country": 1, "kind": 2, "colour": 1, "material": 1, "use": 1, "workplace": 1,
-    "capital_zh": 1, "language_zh": 1, "kind_zh": 1, "colour_zh": 1, "country_zh": 1, "sentence_zh_en": 2, "sentence_en_zh": 2,
+    "opinion_en": 7, "opinion_zh": 6,
+    "arbitrary_category": 14, "arbitrary_opinion": 6, "arbitrary_pairs": 14,
+    "capital": 2, "language": 1, "continent": 1, "currency": 1, "country": 1, "kind": 2,
+    "colour": 1, "material": 1, "use": 1, "workplace": 1,
+    "capital_zh": 1, "language_zh": 1, "kind_zh": 1, "colour_zh": 1, "country_zh": 1,
+    "sentence_zh_en": 2, "sentence_en_zh": 2,
 }  # fmt: skip
 KINDS = {
     "list": 0.42,
@@ -293,7 +306,8 @@ KINDS = {
 
 @dataclass
 class Document:
-    """Text in pieces, each with whether it is an answer that the text before it determines; `items` are the pairs or problems used."""
+    """Text in pieces, each with whether it is an answer that the text before it
+    determines; `items` are the pairs or problems used."""
 
     kind: str
     rule: str
@@ -309,10 +323,12 @@ class Documents:
     """Draws documents.
 
     Args:
-        reviews: language -> [(text, 0 or 1)], real labelled reviews for the lists of opinions.
+        reviews: language -> [(text, 0 or 1)], real labelled reviews for the lists of
+            opinions.
         sentences: [(Chinese, English)], real sentence pairs.
         labels: the words that may serve as arbitrary labels.
-        words: the words that texts say twice; the more different ones, the sooner a model learns to look back.
+        words: the words that texts say twice; the more different ones, the sooner a
+            model learns to look back.
     """
 
     def __init__(
@@ -367,7 +383,8 @@ class Documents:
         return document
 
     def _style(self, rule: str) -> tuple[str, str, str]:
-        """What stands before the input, between input and output, and after the output."""
+        """What stands before the input, between input and output, and after the
+        output."""
         r = self.random
         if r.random() < 0.75:
             return "", f" {r.choice(ARROWS)} ", r.choice(SEPARATORS)
@@ -411,9 +428,9 @@ class Documents:
                 (zh, en) if rule == "sentence_zh_en" else (en, zh) for zh, en in drawn
             ]
         if rule.startswith("opinion"):
-            zh = (
-                (rule[-2:] == "zh") != (r.random() < 0.15)
-            )  # now and then English label words for Chinese reviews, or the other way round
+            # now and then English label words for Chinese reviews, or the other way
+            # round
+            zh = (rule[-2:] == "zh") != (r.random() < 0.15)
             return self._opinions(
                 rule[-2:],
                 count,
@@ -423,9 +440,9 @@ class Documents:
             return self._opinions(
                 r.choice(["en", "zh"]), count, r.sample(self.labels, 2)
             )
-        if (
-            rule == "arbitrary_pairs"
-        ):  # the same few pairs again and again: nothing but the list itself tells the answer
+        # the same few pairs again and again: nothing but the list itself tells the
+        # answer
+        if rule == "arbitrary_pairs":
             names = r.sample(self.words, r.randint(2, 6))
             told = dict(zip(names, r.sample(self.labels, len(names)), strict=True))
             return [(name, told[name]) for name in r.choices(names, k=count)]
@@ -455,7 +472,8 @@ class Documents:
         return [(text, words[label]) for text, label in drawn]
 
     def repeat(self) -> Document:
-        """Words in a row that come again in the same order: a refrain, a table with the same columns, a quoted line."""
+        """Words in a row that come again in the same order: a refrain, a table with the
+        same columns, a quoted line."""
         r = self.random
         line = [*r.choices(self.words, k=r.randint(3, 24))]
         if r.random() < 0.2:
@@ -570,7 +588,8 @@ class Documents:
         return document
 
     def reference(self) -> Document:
-        """A page that states facts in sentences: of a dictionary, a list of opposites, a spelling book, an encyclopedia."""
+        """A page that states facts in sentences: of a dictionary, a list of opposites,
+        a spelling book, an encyclopedia."""
         r = self.random
         kind = r.choices(
             ["zh_en", "antonym", "first_letter", "facts"], [0.5, 0.15, 0.15, 0.2]
@@ -616,11 +635,9 @@ class Documents:
             rule = r.choice(list(QUESTIONS))
             ((a, b),) = self._pairs(rule, 1)
             document.items.append((a, b))
+            question = r.choice(QUESTIONS[rule]).format(a)
             document.pieces += [
-                (
-                    f"{one}{r.choice(QUESTIONS[rule]).format(a)}{r.choice([chr(10), ' '])}{two}",
-                    False,
-                ),
+                (f"{one}{question}{r.choice([chr(10), ' '])}{two}", False),
                 (b, True),
                 ("\n", True),
             ]
@@ -630,7 +647,8 @@ class Documents:
 def layout(
     pairs: list[tuple[str, str]], before: str, between: str, after: str
 ) -> list[tuple[str, bool]]:
-    """The pieces of a list; what follows an output counts as part of the answer, since it ends it."""
+    """The pieces of a list; what follows an output counts as part of the answer, since
+    it ends it."""
     pieces = []
     for a, b in pairs:
         pieces += [(f"{before}{a}{between}", False), (b, True), (after, True)]

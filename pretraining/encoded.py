@@ -12,7 +12,8 @@ from pretraining.opinion_words import CHINESE, ENGLISH
 
 @dataclass
 class Encoded:
-    """One corpus. tokens (n,) uint16; opinion (n,) bool; sentence (m+1,) offsets into tokens; document (k+1,) offsets into sentences."""
+    """One corpus. tokens (n,) uint16; opinion (n,) bool; sentence (m+1,) offsets into
+    tokens; document (k+1,) offsets into sentences."""
 
     tokens: np.ndarray
     opinion: np.ndarray
@@ -36,7 +37,8 @@ class Encoded:
 
 
 def _mark(ids: list[int], words: dict[int, list[list[int]]]) -> list[bool]:
-    """True at every token of an opinion word; `words` maps a first token to whole words, longest first."""
+    """True at every token of an opinion word; `words` maps a first token to whole
+    words, longest first."""
     marks, i = [False] * len(ids), 0
     while i < len(ids):
         hit = next((w for w in words.get(ids[i], ()) if ids[i : i + len(w)] == w), None)

@@ -1,8 +1,10 @@
-"""Measures a mini on real data never seen in training: python -m pretraining.evaluate mini-bert
+"""Measures a mini on real data never seen in training:
+python -m pretraining.evaluate mini-bert
 
-Templates, label words and learning rates are chosen on dev data (SST-2's validation split; 400 rows of ChnSentiCorp's
-train split); the test splits are only reported. Prints the lines, keeps the values in evaluation.json beside the weights
-(resumable) and writes the lines into the model's card.
+Templates, label words and learning rates are chosen on dev data (SST-2's validation
+split; 400 rows of ChnSentiCorp's train split); the test splits are only reported.
+Prints the lines, keeps the values in evaluation.json beside the weights (resumable) and
+writes the lines into the model's card.
 """
 
 import argparse
@@ -61,7 +63,8 @@ def classifier(backbone, task, pair) -> PromptClassifier:
 
 
 def zero_shot(backbone, task, parts: dict[str, list], prior_rows, pair) -> dict:
-    """Accuracy on each part, plain and with the prior over unlabelled pool texts taken out."""
+    """Accuracy on each part, plain and with the prior over unlabelled pool texts taken
+    out."""
     prompt = classifier(backbone, task, pair)
     prior = score_rows(prior_rows, prompt.scores)
     out = {}
@@ -114,7 +117,8 @@ def dev_and_pool(task) -> tuple[list, list]:
 def few_shot_line(
     backbone, recorded: Recorded, task, pool, dev, pairs, method: str
 ) -> str:
-    """Picks the learning rate (and for prompts one of `pairs`) on dev, then tunes anew and reports the test split."""
+    """Picks the learning rate (and for prompts one of `pairs`) on dev, then tunes anew
+    and reports the test split."""
 
     def runs(part: str, rows: list, pair, rate: float) -> list[float]:
         settings = {
@@ -138,7 +142,8 @@ def few_shot_line(
     ]
     pair, rate = max(choices, key=lambda choice: sum(runs("dev", dev, *choice)))
     what = f"{method} {' | '.join(pair)}" if pair else method
-    return f"{SHOTS} per class, test {show(runs('test', task.test, pair, rate))}, rate {rate:g}, {what} (chosen on dev)"
+    tested = show(runs("test", task.test, pair, rate))
+    return f"{SHOTS} per class, test {tested}, rate {rate:g}, {what} (chosen on dev)"
 
 
 class Say:
@@ -153,7 +158,8 @@ class Say:
 
 
 def opened(role: str, name: str) -> tuple[hub.Backbone, Recorded, Say]:
-    """The mini, its recorded measurements, and the card's lines, the first of which says which weights these are."""
+    """The mini, its recorded measurements, and the card's lines, the first of which
+    says which weights these are."""
     backbone = hub.load(role, name=name, verbose=False)
     recorded, say = (
         Recorded(
@@ -163,9 +169,8 @@ def opened(role: str, name: str) -> tuple[hub.Backbone, Recorded, Say]:
         ),
         Say(),
     )
-    say(
-        f"weights {recorded.weights}, {sum(p.numel() for p in backbone.model.parameters()):,} parameters"
-    )
+    size = sum(p.numel() for p in backbone.model.parameters())
+    say(f"weights {recorded.weights}, {size:,} parameters")
     return backbone, recorded, say
 
 
@@ -177,7 +182,8 @@ def measure(name: str) -> list[str]:
         dev, pool = dev_and_pool(task)
         prior_rows = random.Random(1).sample(pool, 400)
         say(
-            f"{task_name}: {len(task.test)} test rows, majority {majority(task.gold):.3f}"
+            f"{task_name}: {len(task.test)} test rows, "
+            f"majority {majority(task.gold):.3f}"
         )
         zero = []
         for pair in pairs:
@@ -195,7 +201,8 @@ def measure(name: str) -> list[str]:
                 )
             )
             columns = "  ".join(
-                f"{part} {zero[-1][part]['plain']:.3f} {zero[-1][part]['calibrated']:.3f}"
+                f"{part} {zero[-1][part]['plain']:.3f} "
+                f"{zero[-1][part]['calibrated']:.3f}"
                 for part in ("dev", "test")
             )
             say(f"  zero-shot, plain and calibrated: {columns}  {' | '.join(pair)}")
@@ -204,7 +211,8 @@ def measure(name: str) -> list[str]:
         )
         chosen = zero[order[0]]["test"]
         say(
-            f"  chosen on dev: {' | '.join(pairs[order[0]])}: test plain {chosen['plain']:.3f}, calibrated {chosen['calibrated']:.3f}"
+            f"  chosen on dev: {' | '.join(pairs[order[0]])}: "
+            f"test plain {chosen['plain']:.3f}, calibrated {chosen['calibrated']:.3f}"
         )
         for method in ("prompt", "head-cls", "head-mean"):
             say(
@@ -237,7 +245,8 @@ def known(backbone) -> dict:
 def tenths(
     role: str, folder: Path, name: str, measured: Callable[[hub.Backbone], dict]
 ) -> None:
-    """What a mini knows after each tenth of its training in `folder`, beside the tokens read by then, into tenths.json of the asset `name`."""
+    """What a mini knows after each tenth of its training in `folder`, beside the tokens
+    read by then, into tenths.json of the asset `name`."""
     rows = []
     for state, tokens in milestones(folder):
         ship(state, folder / state.stem)
@@ -271,9 +280,11 @@ def command(
     measured: Callable[[str], list[str]],
     known: Callable[[hub.Backbone], dict],
 ) -> None:
-    """The command line of the three evaluations: measures a mini and writes its card, or with --tenths its tenths.json."""
+    """The command line of the three evaluations: measures a mini and writes its card,
+    or with --tenths its tenths.json."""
     parser = argparse.ArgumentParser(
-        description="Measures a mini on data that its training has not seen, and writes its card."
+        description="Measures a mini on data that its training has not seen, and "
+        "writes its card."
     )
     parser.add_argument("name", help="a packaged name or a folder")
     parser.add_argument(

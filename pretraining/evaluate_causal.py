@@ -1,8 +1,9 @@
 """Measures mini-gpt and mini-gpt-s: python -m pretraining.evaluate_causal mini-gpt
 
-In-context learning, step-by-step arithmetic and real tasks, on pairs, problems and texts that training has not seen; no
-weight changes, and nothing is chosen, so there is no dev set. Prints the lines, keeps the values in evaluation.json beside
-the weights (resumable) and writes the lines into the model's card.
+In-context learning, step-by-step arithmetic and real tasks, on pairs, problems and
+texts that training has not seen; no weight changes, and nothing is chosen, so there is
+no dev set. Prints the lines, keeps the values in evaluation.json beside the weights
+(resumable) and writes the lines into the model's card.
 """
 
 import random
@@ -23,9 +24,11 @@ from prompttune_utils.methods.in_context import generate as continued
 SEEDS = range(5)
 SHOTS = [0, 1, 2, 4, 8, 16]
 QUERIES = 40  # at most, for each rule and seed
-# the training text may state these pairs in another form: in a sentence, in an equation, or backwards; of the others the test pairs occur nowhere
+# the training text may state these pairs in another form: in a sentence, in an
+# equation, or backwards; of the others the test pairs occur nowhere
 STATED = [
-    "zh_en", "en_zh", "antonym", "first_letter", "capital", "kind", "sum", "number_word", "word_number", "next_number", "last_number",
+    "zh_en", "en_zh", "antonym", "first_letter", "capital", "kind", "sum",
+    "number_word", "word_number", "next_number", "last_number",
 ]  # fmt: skip
 UNSEEN = [
     "plural",
@@ -51,7 +54,8 @@ def exact(
     ends: str = "\n",
     batch_size: int = 64,
 ) -> list[bool]:
-    """Whether greedy decoding after each prompt writes exactly the answer and its end: one forward pass, since every step must be the best."""
+    """Whether greedy decoding after each prompt writes exactly the answer and its end:
+    one forward pass, since every step must be the best."""
     tokenizer, model = backbone.tokenizer, backbone.model
     rows = []
     for prompt, answer in zip(prompts, answers, strict=True):
@@ -133,7 +137,8 @@ def list_prompt(demonstrations: list[tuple[str, str]], query: str) -> str:
 
 
 def in_context(backbone, rule: str, shots: int, seed: int) -> float:
-    """Exact-match accuracy on held-out pairs after `shots` demonstrations, drawn anew for each query."""
+    """Exact-match accuracy on held-out pairs after `shots` demonstrations, drawn anew
+    for each query."""
     known, asked = rule_items(
         rule,
         seed,
@@ -186,7 +191,8 @@ def solved(problem: arithmetic.Problem, steps: bool) -> str:
 def word_problems(
     backbone, language: str, steps: int, way: str, seed: int, count: int = 50
 ) -> float:
-    """Share of held-out problems solved: few-direct, few-steps, zero-direct or zero-steps (two calls)."""
+    """Share of held-out problems solved: few-direct, few-steps, zero-direct or
+    zero-steps (two calls)."""
     tests = arithmetic.problems(count, language, steps, seed)
     r = random.Random(seed)
     if way.startswith("few"):
@@ -235,7 +241,8 @@ def word_problems(
 
 @cache
 def induction_pairs(task: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(train, test) pairs of a real task; test pairs that stand in a training list are left out. Empty where a row is not one input and one output."""
+    """(train, test) pairs of a real task; test pairs that stand in a training list are
+    left out. Empty where a row is not one input and one output."""
 
     def pair(row: dict) -> tuple[str, str]:
         columns = ("cause", "effect") if "cause" in row else ("input", "output")
@@ -298,7 +305,8 @@ def measure(name: str) -> list[str]:
         ]
 
     say(
-        f"in-context learning, exact match on held-out pairs after {', '.join(map(str, SHOTS))} demonstrations"
+        "in-context learning, exact match on held-out pairs after "
+        f"{', '.join(map(str, SHOTS))} demonstrations"
     )
     kinds = {
         "stated in another form, in no list of the rule": STATED,
@@ -350,9 +358,10 @@ def measure(name: str) -> list[str]:
         )
     for name_ in ("reviews-en", "reviews-zh", "news-en"):
         texts = [row["text"] for row in load_task(name_).test]
-        say(
-            f"perplexity per token on {name_} (own text, not trained on): {recorded.get({'perplexity': name_}, partial(perplexity, backbone, texts)):.1f}"
+        value = recorded.get(
+            {"perplexity": name_}, partial(perplexity, backbone, texts)
         )
+        say(f"perplexity per token on {name_} (own text, not trained on): {value:.1f}")
     return say.lines
 
 

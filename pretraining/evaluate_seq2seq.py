@@ -1,8 +1,9 @@
 """Measures mini-t5 and mini-t5-s: python -m pretraining.evaluate_seq2seq mini-t5
 
-Filling of hidden spans, sentiment with a frozen model and a trained prompt, and restaurant descriptions with full
-fine-tuning. The learning rate of the prompt is chosen on dev rows. Prints the lines, keeps the values in evaluation.json
-beside the weights (resumable) and writes the lines into the model's card.
+Filling of hidden spans, sentiment with a frozen model and a trained prompt, and
+restaurant descriptions with full fine-tuning. The learning rate of the prompt is chosen
+on dev rows. Prints the lines, keeps the values in evaluation.json beside the weights
+(resumable) and writes the lines into the model's card.
 """
 
 import copy
@@ -36,7 +37,8 @@ DESCRIBE = {"steps": 600, "batch_size": 32, "learning_rate": 1e-3}
 
 
 def fill(backbone, rows: list[dict], seed: int) -> dict:
-    """Hides one span of 1 to 3 tokens in each text: share of spans, and of their tokens, that the model fills exactly."""
+    """Hides one span of 1 to 3 tokens in each text: share of spans, and of their
+    tokens, that the model fills exactly."""
     r, tokenizer = random.Random(seed), backbone.tokenizer
     sentinel = tokenizer.convert_tokens_to_ids("<extra_id_0>")
     sources, targets = [], []
@@ -70,7 +72,8 @@ def fill(backbone, rows: list[dict], seed: int) -> dict:
 
 
 def with_prompt(backbone, words: list[str], seed: int) -> PromptTuned:
-    """The frozen model behind PROMPT vectors, which start as vectors of common words."""
+    """The frozen model behind PROMPT vectors, which start as vectors of common
+    words."""
     matrix = backbone.model.get_input_embeddings().weight
     chosen = (
         torch.randperm(5000, generator=torch.Generator().manual_seed(seed))[:PROMPT]
@@ -106,7 +109,8 @@ def prompt_tuned(
 
 
 def by_meaning(rows: Iterable[dict]) -> list[dict]:
-    """E2E rows gathered: one for each meaning representation, with all its references."""
+    """E2E rows gathered: one for each meaning representation, with all its
+    references."""
     grouped: dict[str, list[str]] = {}
     for row in rows:
         grouped.setdefault(row["meaning_representation"], []).append(
@@ -116,7 +120,8 @@ def by_meaning(rows: Iterable[dict]) -> list[dict]:
 
 
 def describe(backbone, train: list[dict], test: list[dict], seed: int) -> dict:
-    """Tunes all weights on data-to-text; BLEU on `test`, and that of copying the input."""
+    """Tunes all weights on data-to-text; BLEU on `test`, and that of copying the
+    input."""
     copied = copy.copy(backbone)
     copied.model = copy.deepcopy(backbone.model).requires_grad_(True)
     model = TextToText(copied, max_length=LONGEST)
@@ -153,7 +158,9 @@ def measure(name: str) -> list[str]:
             for s in SEEDS
         ]
         say(
-            f"hidden spans of 1 to 3 tokens, {task_name}: exact {show([f['exact'] for f in filled])}, tokens {show([f['tokens'] for f in filled])}"
+            f"hidden spans of 1 to 3 tokens, {task_name}: "
+            f"exact {show([f['exact'] for f in filled])}, "
+            f"tokens {show([f['tokens'] for f in filled])}"
         )
     for task_name, words in WORDS.items():
         task = load_task(task_name)
@@ -181,8 +188,11 @@ def measure(name: str) -> list[str]:
 
         rate = max(RATES, key=lambda rate: runs("dev", rate, STEPS, SEEDS[:1])[0])
         say(
-            f"{task_name}, frozen, prompt of {PROMPT} vectors, {len(train)} rows: test {show(runs('test', rate, STEPS, SEEDS))}, rate {rate} (chosen on dev); "
-            f"untrained prompt {show(runs('test', 0.0, 0, SEEDS))}; majority {majority(task.gold):.3f}"
+            f"{task_name}, frozen, prompt of {PROMPT} vectors, {len(train)} rows: "
+            f"test {show(runs('test', rate, STEPS, SEEDS))}, "
+            f"rate {rate} (chosen on dev); "
+            f"untrained prompt {show(runs('test', 0.0, 0, SEEDS))}; "
+            f"majority {majority(task.gold):.3f}"
         )
     for title, train, test in (
         ("own restaurants", restaurants(2000, 0, test=False), restaurants(300, 0)),
@@ -198,7 +208,9 @@ def measure(name: str) -> list[str]:
             {"describe": title, **DESCRIBE}, partial(describe, backbone, train, test, 0)
         )
         say(
-            f"data to text, {title}: BLEU {value['bleu']:.1f} (all weights tuned, {DESCRIBE['steps']} steps), copying the input {value['copy']:.1f}"
+            f"data to text, {title}: BLEU {value['bleu']:.1f} "
+            f"(all weights tuned, {DESCRIBE['steps']} steps), "
+            f"copying the input {value['copy']:.1f}"
         )
     return say.lines
 

@@ -1,4 +1,5 @@
-"""The training loop of the minis: bf16 where the processor has it, a learning rate laid out on the clock, checkpoints, exact place to resume."""
+"""The training loop of the minis: bf16 where the processor has it, a learning rate laid
+out on the clock, checkpoints, exact place to resume."""
 
 import argparse
 import json
@@ -23,9 +24,10 @@ def train(
 ) -> None:
     """`pretrain` by the options of a command; `batch` gives numpy arrays."""
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
-    draw = lambda share: {
-        k: torch.from_numpy(v.copy()) for k, v in batch(share).items()
-    }  # noqa: E731
+
+    def draw(share: float) -> dict:
+        return {k: torch.from_numpy(v.copy()) for k, v in batch(share).items()}
+
     pretrain(model, draw, loss_of, folder, arguments.minutes, arguments.peak)
 
 
@@ -47,7 +49,8 @@ def options(description: str, minutes: float) -> argparse.ArgumentParser:
 
 
 def steps_done(folder: Path) -> int:
-    """Steps of earlier runs: they seed what a resumed run reads, so that it does not read the same examples again."""
+    """Steps of earlier runs: they seed what a resumed run reads, so that it does not
+    read the same examples again."""
     log = folder / "log.json"
     entries = json.loads(log.read_text()) if log.exists() else []
     return entries[-1]["step"] if entries else 0
@@ -61,12 +64,15 @@ def pretrain(
     minutes: float,
     peak: float = PEAK,
 ) -> list[dict]:
-    """Trains `model` for `minutes` of wall clock in all, counting what earlier runs in `folder` already spent.
+    """Trains `model` for `minutes` of wall clock in all, counting what earlier runs in
+    `folder` already spent.
 
-    SIGTERM (`kill`) saves and stops, for a pause; a harder kill loses the steps since the last checkpoint.
+    SIGTERM (`kill`) saves and stops, for a pause; a harder kill loses the steps since
+    the last checkpoint.
 
     Args:
-        draw: gives one batch, a dict of integer tensors (B, T), when told the share of the budget that is spent.
+        draw: gives one batch, a dict of integer tensors (B, T), when told the share of
+            the budget that is spent.
         loss_of: maps (model, batch) to a scalar loss.
         folder: holds `state.pt` and `log.json`; an interrupted run goes on from there.
         minutes: the whole budget; the learning rate falls linearly to 0 at its end.
@@ -104,11 +110,11 @@ def pretrain(
             "cpu" if not torch.cuda.is_available() else "cuda", dtype=torch.bfloat16
         ):
             loss = loss_of(model, batch)
-        if (
-            not loss.isfinite()
-        ):  # one such step would spoil the weights, and then the checkpoint
+        # one such step would spoil the weights, and then the checkpoint
+        if not loss.isfinite():
             raise FloatingPointError(
-                f"The loss is {loss.item()} at step {step + 1}: start again from {state_file} with a lower peak learning rate."
+                f"The loss is {loss.item()} at step {step + 1}: start again from "
+                f"{state_file} with a lower peak learning rate."
             )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -144,7 +150,8 @@ def pretrain(
 def asked_rows(
     hidden: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of vectors (..., d) and labels (...) those that the loss asks for, (n, d) and (n,); n is filled up to a multiple of 64 with ignored ones."""
+    """Of vectors (..., d) and labels (...) those that the loss asks for, (n, d) and
+    (n,); n is filled up to a multiple of 64 with ignored ones."""
     hidden, labels = hidden.flatten(0, 1), labels.flatten()
     where = torch.nonzero(labels >= 0).squeeze(1)
     if len(where) % 64 and len(where) < len(labels):
@@ -155,7 +162,8 @@ def asked_rows(
 
 
 def mean_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy of scores (n, V) at the labels (n,) that are not -100; 0 where a batch happens to ask nothing."""
+    """Mean cross-entropy of scores (n, V) at the labels (n,) that are not -100; 0 where
+    a batch happens to ask nothing."""
     return torch.nn.functional.cross_entropy(
         scores.float(), labels, reduction="sum"
     ) / (labels >= 0).sum().clamp(min=1)

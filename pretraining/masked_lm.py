@@ -1,8 +1,10 @@
-"""The masked-LM objective of mini-bert: which text stands in an example, and which words are hidden in it.
+"""The masked-LM objective of mini-bert: which text stands in an example, and which
+words are hidden in it.
 
-Three levers bring the polarity of a review to the mask (compared in the card): hide content words rather than function
-words, hide words that carry an opinion, and put a short verdict sentence of the same review ("it was great.") behind
-other sentences of it, its opinion word hidden, as a template will later do.
+Three levers bring the polarity of a review to the mask (compared in the card): hide
+content words rather than function words, hide words that carry an opinion, and put a
+short verdict sentence of the same review ("it was great.") behind other sentences of
+it, its opinion word hidden, as a template will later do.
 """
 
 from dataclasses import dataclass
@@ -32,7 +34,8 @@ class Recipe:
 
 
 class MaskedLM:
-    """Draws batches: dict of input_ids, token_type_ids, attention_mask, labels (B, T), labels -100 where nothing is hidden."""
+    """Draws batches: dict of input_ids, token_type_ids, attention_mask, labels (B, T),
+    labels -100 where nothing is hidden."""
 
     def __init__(
         self,
@@ -136,7 +139,8 @@ class MaskedLM:
         return tuple(np.concatenate(x)[:length] for x in (ids, types, hide))
 
     def partly(self, marked: np.ndarray) -> np.ndarray:
-        """Of half of the opinion words of several tokens, hides one token only: a template often gives the rest away (很[MASK])."""
+        """Of half of the opinion words of several tokens, hides one token only: a
+        template often gives the rest away (很[MASK])."""
         hidden, edges = (
             marked.copy(),
             np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]]))),
@@ -168,7 +172,8 @@ class MaskedLM:
     def collate(
         self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
     ) -> dict[str, np.ndarray]:
-        """Pads the rows and hides what is to be guessed: 85 % become [MASK], 5 % a random word, 10 % stay."""
+        """Pads the rows and hides what is to be guessed: 85 % become [MASK], 5 % a
+        random word, 10 % stay."""
         r, special = self.random, self.special
         shape = (len(rows), padded(rows))
         ids, types, mask, labels = (

@@ -1,4 +1,5 @@
-"""Makes mini-bert: python -m pretraining.mini_bert --minutes 90 (resumes where it was stopped; --minutes is the whole budget)."""
+"""Makes mini-bert: python -m pretraining.mini_bert --minutes 90 (resumes where it was
+stopped; --minutes is the whole budget)."""
 
 import json
 from pathlib import Path
@@ -19,9 +20,11 @@ WORK = Path("build/pretraining")
 
 
 def load_tokenizer(held_out: set[str]) -> Tokenizer:
-    """The shared tokenizer: that of the training folder, else the packaged one, else a new one.
+    """The shared tokenizer: that of the training folder, else the packaged one, else a
+    new one.
 
-    A new one would number the single letters in another order each time, and a mini trained with it would not fit the others.
+    A new one would number the single letters in another order each time, and a mini
+    trained with it would not fit the others.
     """
     path, packaged = WORK / "tokenizer.json", ASSETS / "mini-bert" / "tokenizer.json"
     if not path.exists() and packaged.exists():
@@ -38,7 +41,8 @@ def load_tokenizer(held_out: set[str]) -> Tokenizer:
 
 
 def load_texts() -> tuple[Tokenizer, dict[str, encoded.Encoded], set[str]]:
-    """The tokenizer, the encoded texts of every group, and the keys of what was left out of them."""
+    """The tokenizer, the encoded texts of every group, and the keys of what was left
+    out of them."""
     held_out = corpora.held_out_keys()
     tokenizer = load_tokenizer(held_out)
     return (
@@ -59,7 +63,8 @@ def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
 def word_vectors(
     data: dict[str, encoded.Encoded], vocabulary: int, size: int
 ) -> np.ndarray:
-    """word2vec vectors (vocabulary, size) of the same tokens: the word embeddings start from them. Kept in build/."""
+    """word2vec vectors (vocabulary, size) of the same tokens: the word embeddings start
+    from them. Kept in build/."""
     path = WORK / f"word2vec-{size}.npy"
     if not path.exists():
         random = np.random.default_rng(0)
@@ -99,16 +104,18 @@ def word_vectors(
 def new_model(
     vocabulary: int, size: int = 192, layers: int = 4, vectors: np.ndarray | None = None
 ) -> BertForMaskedLM:
-    """A fresh mini-bert; the word embeddings are `vectors` (vocabulary, size) when given."""
+    """A fresh mini-bert; the word embeddings are `vectors` (vocabulary, size) when
+    given."""
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=vocabulary, hidden_size=size, num_hidden_layers=layers, num_attention_heads=size // 32,
-        intermediate_size=4 * size, max_position_embeddings=192, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, pad_token_id=0,
+        vocab_size=vocabulary, hidden_size=size, num_hidden_layers=layers,
+        num_attention_heads=size // 32, intermediate_size=4 * size,
+        max_position_embeddings=192, hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0, pad_token_id=0,
     )  # fmt: skip
     model = BertForMaskedLM(config)
-    model.set_attn_implementation(
-        "eager"
-    )  # on CPUs the backward pass of the fused attention takes longer than all the rest
+    # on CPUs the backward pass of the fused attention takes longer than all the rest
+    model.set_attn_implementation("eager")
     if vectors is not None:
         with torch.no_grad():
             model.bert.embeddings.word_embeddings.weight.copy_(

@@ -1,4 +1,5 @@
-"""Makes mini-gpt: python -m pretraining.mini_gpt --minutes 60 (resumes; --minutes is the whole budget). --small makes mini-gpt-s."""
+"""Makes mini-gpt: python -m pretraining.mini_gpt --minutes 60 (resumes; --minutes is
+the whole budget). --small makes mini-gpt-s."""
 
 import numpy as np
 import torch
@@ -22,12 +23,15 @@ SHAPES = {"mini-gpt": (192, 6, 6), "mini-gpt-s": (80, 3, 5)}  # width, layers, h
 def new_model(
     name: str, vocabulary: int, vectors: np.ndarray | None = None
 ) -> GPTNeoXForCausalLM:
-    """A fresh decoder with rotary positions; the word embeddings are `vectors` (vocabulary, width) when given."""
+    """A fresh decoder with rotary positions; the word embeddings are `vectors`
+    (vocabulary, width) when given."""
     width, layers, heads = SHAPES[name]
     torch.manual_seed(0)
     config = GPTNeoXConfig(
-        vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers, num_attention_heads=heads, intermediate_size=4 * width,
-        max_position_embeddings=512, hidden_act="gelu_pytorch_tanh", rotary_pct=0.5, use_parallel_residual=False, tie_word_embeddings=True,
+        vocab_size=vocabulary, hidden_size=width, num_hidden_layers=layers,
+        num_attention_heads=heads, intermediate_size=4 * width,
+        max_position_embeddings=512, hidden_act="gelu_pytorch_tanh", rotary_pct=0.5,
+        use_parallel_residual=False, tie_word_embeddings=True,
         bos_token_id=5, eos_token_id=6, pad_token_id=0,
     )  # fmt: skip
     model = GPTNeoXForCausalLM(config)
@@ -39,7 +43,8 @@ def new_model(
 
 
 def narrow(vectors: np.ndarray, width: int) -> np.ndarray:
-    """The first `width` principal components of word vectors (n, d), at the same scale."""
+    """The first `width` principal components of word vectors (n, d), at the same
+    scale."""
     if width == vectors.shape[1]:
         return vectors
     _, _, directions = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
@@ -48,7 +53,8 @@ def narrow(vectors: np.ndarray, width: int) -> np.ndarray:
 
 
 def next_token_loss(model: GPTNeoXForCausalLM, batch: dict) -> torch.Tensor:
-    """Cross-entropy at the asked places. Padding stands on the right, so the causal mask already hides it."""
+    """Cross-entropy at the asked places. Padding stands on the right, so the causal
+    mask already hides it."""
     hidden = model.gpt_neox(
         input_ids=batch["input_ids"], use_cache=False
     ).last_hidden_state

@@ -1,4 +1,5 @@
-"""Makes mini-t5: python -m pretraining.mini_t5 --minutes 40 (resumes; --minutes is the whole budget). --small makes mini-t5-s."""
+"""Makes mini-t5: python -m pretraining.mini_t5 --minutes 40 (resumes; --minutes is the
+whole budget). --small makes mini-t5-s."""
 
 import numpy as np
 import torch
@@ -22,20 +23,22 @@ SHAPES = {
 def new_model(
     name: str, vocabulary: int, vectors: np.ndarray | None = None
 ) -> T5ForConditionalGeneration:
-    """A fresh encoder-decoder; the word embeddings have the directions of `vectors` (vocabulary, width) when given."""
+    """A fresh encoder-decoder; the word embeddings have the directions of `vectors`
+    (vocabulary, width) when given."""
     width, encoder, decoder, head = SHAPES[name]
     torch.manual_seed(0)
     config = T5Config(
-        vocab_size=vocabulary, d_model=width, d_kv=head, d_ff=4 * width, num_layers=encoder, num_decoder_layers=decoder, num_heads=width // head,
-        dropout_rate=0.0, tie_word_embeddings=True, pad_token_id=0, eos_token_id=6, decoder_start_token_id=0,
+        vocab_size=vocabulary, d_model=width, d_kv=head, d_ff=4 * width,
+        num_layers=encoder, num_decoder_layers=decoder, num_heads=width // head,
+        dropout_rate=0.0, tie_word_embeddings=True, pad_token_id=0, eos_token_id=6,
+        decoder_start_token_id=0,
     )  # fmt: skip
     model = T5ForConditionalGeneration(config)
     model.set_attn_implementation("eager")
     if vectors is not None:
         with torch.no_grad():
-            model.shared.weight.copy_(
-                torch.from_numpy(vectors / vectors.std())
-            )  # T5's embeddings have unit variance
+            # T5's embeddings have unit variance
+            model.shared.weight.copy_(torch.from_numpy(vectors / vectors.std()))
     return model
 
 
@@ -54,7 +57,8 @@ def seq2seq_loss(model: T5ForConditionalGeneration, batch: dict) -> torch.Tensor
 
 
 def make_objective(seed: int) -> tuple[SpanCorruption, dict[str, encoded.Encoded], int]:
-    """The objective over the mirror's text, the texts, and the size of the vocabulary."""
+    """The objective over the mirror's text, the texts, and the size of the
+    vocabulary."""
     tokenizer, texts, _ = load_texts()
     words = MaskedLM(
         texts, special_ids(tokenizer), tokenizer.get_vocab_size(), Recipe(), seed

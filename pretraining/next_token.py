@@ -1,4 +1,5 @@
-"""The next-token objective of mini-gpt: real text and generated documents, in batches of like length."""
+"""The next-token objective of mini-gpt: real text and generated documents, in batches
+of like length."""
 
 from collections.abc import Iterator
 
@@ -20,16 +21,19 @@ MIXTURE = {
 LENGTHS = [64, 128, 256]  # windows of real text, in tokens
 LONGEST = 512  # generated documents are cut there
 DRAWN = 512  # examples drawn at once and sorted by length
-# share of the places that the loss looks at: the output layer is the dearest part of a small model
+# share of the places that the loss looks at: the output layer is the dearest part of a
+# small model
 ASKED_REAL, ASKED_GIVEN = 0.5, 0.15
-# In the first part of the training most documents repeat themselves. In the mixture alone, looking back for a copy was not learned in
+# In the first part of the training most documents repeat themselves. In the mixture
+# alone, looking back for a copy was not learned in
 # 17M tokens; when it fills the batches it takes some hundred steps, and stays.
 COPY_UNTIL, COPIES = 0.06, 0.8
 SHORT = {"en": 130, "zh": 45}  # labelled reviews of at most so many characters
 
 
 def reviews(held_out: set[str]) -> dict[str, list[tuple[str, int]]]:
-    """language -> [(review, 0 or 1)] from the mirror, without the texts that are measured on."""
+    """language -> [(review, 0 or 1)] from the mirror, without the texts that are
+    measured on."""
 
     def short(dataset: str, language: str) -> Iterator[tuple[str, int]]:
         for row in corpora.read_rows(dataset, "train"):
@@ -65,7 +69,8 @@ def sentence_pairs() -> list[tuple[str, str]]:
 
 
 def label_words(tokenizer: Tokenizer, test: bool = False) -> list[str]:
-    """Words of one token that serve as arbitrary labels; the `spare` tenth appears as an arbitrary label in measurements only."""
+    """Words of one token that serve as arbitrary labels; the `spare` tenth appears as
+    an arbitrary label in measurements only."""
     words = [
         w
         for w in tokenizer.get_vocab()
@@ -94,7 +99,8 @@ def whole_words(tokenizer: Tokenizer) -> list[str]:
 
 
 class NextToken:
-    """Draws batches: dict of input_ids, attention_mask, labels (B, T); labels are -100 where the loss does not look."""
+    """Draws batches: dict of input_ids, attention_mask, labels (B, T); labels are -100
+    where the loss does not look."""
 
     def __init__(
         self,
@@ -143,7 +149,8 @@ class NextToken:
         return ids, asked
 
     def encode(self, document: Document) -> tuple[np.ndarray, np.ndarray]:
-        """A generated document: ids, asked (bool): every answer, and some of the rest."""
+        """A generated document: ids, asked (bool): every answer, and some of the
+        rest."""
         ids, asked = [self.start], [False]
         for piece, answer in document.pieces:
             new = self.ids(piece)

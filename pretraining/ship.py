@@ -56,7 +56,8 @@ def bert(
 def gpt(
     state: dict[str, torch.Tensor],
 ) -> tuple[torch.nn.Module, PreTrainedTokenizerFast]:
-    """mini-gpt or mini-gpt-s, whichever has the width of the weights, and its tokenizer."""
+    """mini-gpt or mini-gpt-s, whichever has the width of the weights, and its
+    tokenizer."""
     vocabulary, width = state["gpt_neox.embed_in.weight"].shape
     return mini_gpt.new_model(_name(mini_gpt.SHAPES, width), vocabulary), _tokenizer(
         for_gpt, 512, padding_side="left", bos_token="<s>", eos_token="</s>"
@@ -66,7 +67,8 @@ def gpt(
 def t5(
     state: dict[str, torch.Tensor],
 ) -> tuple[torch.nn.Module, PreTrainedTokenizerFast]:
-    """mini-t5 or mini-t5-s, whichever has the width of the weights, and its tokenizer."""
+    """mini-t5 or mini-t5-s, whichever has the width of the weights, and its
+    tokenizer."""
     vocabulary, width = state["shared.weight"].shape
     return mini_t5.new_model(_name(mini_t5.SHAPES, width), vocabulary), _tokenizer(
         for_t5, 256, eos_token="</s>", extra_special_tokens=SENTINELS
@@ -111,7 +113,8 @@ def ship_model(state: dict[str, torch.Tensor], target: Path) -> None:
 
 
 def ship_vectors(array: Path, target: Path) -> None:
-    """Writes vectors.safetensors: `vectors` (vocabulary, size) in fp16, rows in the order of the tokenizer's ids."""
+    """Writes vectors.safetensors: `vectors` (vocabulary, size) in fp16, rows in the
+    order of the tokenizer's ids."""
     target.mkdir(parents=True, exist_ok=True)
     save_file(
         {"vectors": np.load(array).astype(np.float16)}, target / "vectors.safetensors"

@@ -1,4 +1,5 @@
-"""The two objectives of mini-t5: span corruption, and in the last tenth of the steps prefix-LM (Raffel et al. 2020; Lester et al. 2021)."""
+"""The two objectives of mini-t5: span corruption, and in the last tenth of the steps
+prefix-LM (Raffel et al. 2020; Lester et al. 2021)."""
 
 import numpy as np
 
@@ -6,8 +7,12 @@ from pretraining.batches import padded, sorted_batches
 from pretraining.encoded import Encoded
 from pretraining.masked_lm import MIXTURE, MaskedLM
 
-PREFIX_LM = 0.1  # share of the steps, at the end: without it a frozen model answers a trained prompt with sentinels
-WORDS = 0.6  # share of the span-corruption examples that hide what the masked-LM recipe hides: mostly single content and opinion words
+# share of the steps, at the end: without it a frozen model answers a trained prompt
+# with sentinels
+PREFIX_LM = 0.1
+# share of the span-corruption examples that hide what the masked-LM recipe hides:
+# mostly single content and opinion words
+WORDS = 0.6
 RATE, SPAN = (
     0.15,
     3,
@@ -17,7 +22,8 @@ DRAWN = 512
 
 
 class SpanCorruption:
-    """Draws batches: dict of input_ids, attention_mask (B, T) for the encoder and labels (B, U), -100 at padding.
+    """Draws batches: dict of input_ids, attention_mask (B, T) for the encoder and
+    labels (B, U), -100 at padding.
 
     Args:
         words: the masked-LM objective over the same texts; it chooses words to hide.
@@ -58,7 +64,8 @@ class SpanCorruption:
         )
 
     def hidden_spans(self, n: int) -> np.ndarray:
-        """Which of n tokens are hidden (bool): spans of SPAN tokens on average, RATE of all tokens, never everything."""
+        """Which of n tokens are hidden (bool): spans of SPAN tokens on average, RATE of
+        all tokens, never everything."""
         hidden = np.zeros(n, bool)
         wanted = max(1, min(round(n * RATE), n - 1))
         while hidden.sum() < wanted:
@@ -88,7 +95,8 @@ class SpanCorruption:
     def corrupt(
         self, ids: np.ndarray, hidden: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Replaces each run of hidden tokens by the next sentinel; the target lists sentinel and run in turn. Runs beyond the last sentinel stay."""
+        """Replaces each run of hidden tokens by the next sentinel; the target lists
+        sentinel and run in turn. Runs beyond the last sentinel stay."""
         source, target, used, inside = [], [], -1, False
         for token, hide in zip(ids.tolist(), hidden.tolist(), strict=True):
             if hide and (inside or used + 1 < len(self.sentinels)):
@@ -111,7 +119,8 @@ class SpanCorruption:
         return np.append(ids[:cut], self.end), np.append(ids[cut:], self.end)
 
     def batch(self, done: float) -> dict[str, np.ndarray]:
-        """A batch of the objective that is due when the share `done` of the training lies behind."""
+        """A batch of the objective that is due when the share `done` of the training
+        lies behind."""
         kind = "prefix" if done >= 1 - PREFIX_LM else "spans"
         waiting, draw = (
             self.waiting[kind],

@@ -1,4 +1,5 @@
-"""One tokenizer for all minis: lower-cased English word pieces, single Chinese characters, single digits."""
+"""One tokenizer for all minis: lower-cased English word pieces, single Chinese
+characters, single digits."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,7 +1,9 @@
-"""Arithmetic word problems of one to three steps, with the steps that solve them, in English and Chinese.
+"""Arithmetic word problems of one to three steps, with the steps that solve them, in
+English and Chinese.
 
-A problem is a chain of operations told as a story. Which chains belong to the test split is fixed by a checksum over their
-numbers, so no story around other names can bring a test problem into training.
+A problem is a chain of operations told as a story. Which chains belong to the test
+split is fixed by a checksum over their numbers, so no story around other names can
+bring a test problem into training.
 """
 
 import random
@@ -144,7 +146,8 @@ _ASK = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A word problem: `question`, the `steps` of its solution (sentences), `answer`, and its chain `operations`.
+    """A word problem: `question`, the `steps` of its solution (sentences), `answer`,
+    and its chain `operations`.
 
     `operations` starts with ("start", number), then (+ - * / or each, number).
     """
@@ -157,12 +160,14 @@ class Problem:
 
 
 def held_out(operations: tuple[tuple[str, int], ...]) -> bool:
-    """True for the tenth of all chains that only the test split may use, whatever the names, things and language."""
+    """True for the tenth of all chains that only the test split may use, whatever the
+    names, things and language."""
     return zlib.crc32(repr(operations).encode()) % 10 == 0
 
 
 def problem(generator: random.Random, language: str, steps: int) -> Problem:
-    """One problem with `steps` operations (1 to 4; the minis were trained on 1 to 3), of either split."""
+    """One problem with `steps` operations (1 to 4; the minis were trained on 1 to 3),
+    of either split."""
     while True:
         operations, value = _chain(generator, steps)
         if value is not None:
@@ -172,14 +177,16 @@ def problem(generator: random.Random, language: str, steps: int) -> Problem:
 def problems(
     count: int, language: str, steps: int, seed: int, test: bool = True
 ) -> list[Problem]:
-    """`count` problems with different chains, all of the test split, or (test=False) none of it.
+    """`count` problems with different chains, all of the test split, or (test=False)
+    none of it.
 
     Raises:
         ValueError: unknown language, or another number of steps than 1 to 3.
     """
     if language not in _START or steps not in (1, 2, 3):
         raise ValueError(
-            f"There are no problems in {language!r} with {steps} steps: choose en or zh, and 1, 2 or 3 steps."
+            f"There are no problems in {language!r} with {steps} steps: choose en or "
+            "zh, and 1, 2 or 3 steps."
         )
     generator, found = random.Random(f"{seed} {language} {steps}"), {}
     while len(found) < count:

@@ -1,13 +1,17 @@
-"""Descriptions of invented restaurants: data in, sentence out, in the manner of the E2E task (Novikova et al. 2017).
+"""Descriptions of invented restaurants: data in, sentence out, in the manner of the E2E
+task (Novikova et al. 2017).
 
-All names and wordings are our own. Which restaurants belong to the test split is fixed by a checksum over their data.
+All names and wordings are our own. Which restaurants belong to the test split is fixed
+by a checksum over their data.
 """
 
 import random
 import zlib
 
-NAMES = """Golden Spoon, Old Mill, Red Lantern, Blue Door, Corner Table, Silver Fork, Green Garden, Happy Pan, Little Kitchen,
-Hungry Bear, White Swan, Stone Oven, Sunny Plate, Quiet Harbour, Lucky Bowl, Rose Garden, Black Horse, Three Friends, Full Moon,
+NAMES = """\
+Golden Spoon, Old Mill, Red Lantern, Blue Door, Corner Table, Silver Fork, Green Garden,
+Happy Pan, Little Kitchen, Hungry Bear, White Swan, Stone Oven, Sunny Plate,
+Quiet Harbour, Lucky Bowl, Rose Garden, Black Horse, Three Friends, Full Moon,
 Warm Bread, Wild Berry, River House, Copper Pot, Four Winds""".replace("\n", " ").split(
     ", "
 )
@@ -79,7 +83,8 @@ def held_out(data: dict[str, str]) -> bool:
 
 
 def draw(generator: random.Random) -> dict[str, str]:
-    """Random data: a name, a kind, and 2 to 5 of the other slots, in the order of `SLOTS`."""
+    """Random data: a name, a kind, and 2 to 5 of the other slots, in the order of
+    `SLOTS`."""
     chosen = set(
         generator.sample([s for s in SLOTS if s != "kind"], generator.randint(2, 5))
     ) | {"kind"}
@@ -91,7 +96,8 @@ def draw(generator: random.Random) -> dict[str, str]:
 
 
 def describe(data: dict[str, str], generator: random.Random) -> str:
-    """One of the ways to say the data in English; nothing is left out and nothing added."""
+    """One of the ways to say the data in English; nothing is left out and nothing
+    added."""
     r = generator
     noun = " ".join(
         [
@@ -139,7 +145,8 @@ def restaurants(
     """`count` different restaurants, all of the test split, or (test=False) none of it.
 
     Returns:
-        Rows: `data` (dict), `text` (its line), `references` (different descriptions, at most that many).
+        Rows: `data` (dict), `text` (its line), `references` (different descriptions, at
+            most that many).
     """
     generator, found = random.Random(f"{seed} {test}"), {}
     while len(found) < count:

@@ -1,4 +1,5 @@
-"""The word problems can be trusted: their solutions are true, and no chain of the test split is ever trained on."""
+"""The word problems can be trusted: their solutions are true, and no chain of the test
+split is ever trained on."""
 
 import random
 import re
@@ -29,7 +30,8 @@ def equations(p):
 
 @each_kind
 def test_solution_is_true(language, steps):
-    """Each equation holds, goes on where the last one ended, and the last one ends at the answer."""
+    """Each equation holds, goes on where the last one ended, and the last one ends at
+    the answer."""
     for p in DRAWN[language, steps]:
         solved = equations(p)
         assert len(solved) == steps and p.language == language
@@ -50,7 +52,8 @@ def test_numbers_are_small(language, steps):
 
 @each_kind
 def test_question_tells_the_chain(language, steps):
-    """The question names the numbers of the operations in their order and no other; so do the equations."""
+    """The question names the numbers of the operations in their order and no other; so
+    do the equations."""
     for p in DRAWN[language, steps]:
         numbers = [number for _, number in p.operations]
         assert list(map(int, re.findall(r"\d+", p.question))) == numbers, p
@@ -85,7 +88,8 @@ def test_splits_share_no_chain(language, steps):
 
 
 def test_split_depends_on_the_numbers_alone():
-    """The same chain told again, around other names and in the other language, stays in its split."""
+    """The same chain told again, around other names and in the other language, stays in
+    its split."""
     for p in ALL[::20]:
         told = [
             arithmetic._tell(random.Random(seed), language, p.operations, p.answer)
@@ -122,7 +126,8 @@ def test_seed_decides(language, steps):
 def test_unknown_problems(language, steps):
     with pytest.raises(
         ValueError,
-        match=f"There are no problems in '{language}' with {steps} steps: choose en or zh, and 1, 2 or 3 steps.",
+        match=f"There are no problems in '{language}' with {steps} steps: choose en or "
+        "zh, and 1, 2 or 3 steps.",
     ):
         problems(1, language, steps, seed=0)
 
@@ -152,7 +157,8 @@ def test_every_wording_is_told(language):
 
 
 def test_texts_are_whole():
-    """No slot is left open, each language stands alone, and two different people take part."""
+    """No slot is left open, each language stands alone, and two different people take
+    part."""
     for p in ALL:
         text = " ".join([p.question, *p.steps])
         assert not re.search("[{}]|  ", text) and bool(re.search("[一-鿿]", text)) == (

@@ -1,19 +1,24 @@
-"""Each mini's card repeats what was measured, and what was measured meets what the course needs."""
+"""Each mini's card repeats what was measured, and what was measured meets what the
+course needs."""
 
 import json
 import os
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 from pretraining import evaluate, evaluate_causal, evaluate_seq2seq
 from pretraining.span_corruption import PREFIX_LM
 from prompttune_utils import hub
 
 MEASURES = {
-    "mini-bert": evaluate.measure, "mini-gpt": evaluate_causal.measure, "mini-gpt-s": evaluate_causal.measure,
-    "mini-t5": evaluate_seq2seq.measure, "mini-t5-s": evaluate_seq2seq.measure,
-}  # fmt: skip
+    "mini-bert": evaluate.measure,
+    "mini-gpt": evaluate_causal.measure,
+    "mini-gpt-s": evaluate_causal.measure,
+    "mini-t5": evaluate_seq2seq.measure,
+    "mini-t5-s": evaluate_seq2seq.measure,
+}
 NEEDS_MIRROR = pytest.mark.skipif(
     not os.environ.get("PROMPTTUNE_MIRROR"),
     reason="PROMPTTUNE_MIRROR is not set: the card is not compared with its data",
@@ -34,9 +39,8 @@ def between_the_marks(card: str) -> list[str]:
 @NEEDS_MIRROR
 @pytest.mark.parametrize("name", MEASURES)
 def test_the_card_is_what_evaluate_prints(name, monkeypatch):
-    monkeypatch.delenv(
-        "PROMPTTUNE_RECORD", raising=False
-    )  # a value that is not recorded for these weights fails
+    # a value that is not recorded for these weights fails
+    monkeypatch.delenv("PROMPTTUNE_RECORD", raising=False)
     card = Path(hub.resolve(name).location, "README.md").read_text(encoding="utf-8")
     assert between_the_marks(card) == [line.rstrip() for line in MEASURES[name](name)]
 
@@ -62,12 +66,16 @@ def test_every_model_of_the_package_has_a_measured_card():
 
 @pytest.mark.parametrize("name", MEASURES)
 def test_size_curve_and_words_of_the_card(name):
-    """At most 5M parameters; the card names what it was trained on, its limits, and the command that makes it again."""
+    """At most 5M parameters; the card names what it was trained on, its limits, and the
+    command that makes it again."""
     folder = Path(hub.resolve(name).location)
     first = between_the_marks((folder / "README.md").read_text(encoding="utf-8"))[0]
-    assert int(first.split(", ")[1].split()[0].replace(",", "")) <= 5_000_000
+    weights = load_file(folder / "model.safetensors")
+    size = sum(weight.numel() for weight in weights.values())
+    assert first.endswith(f", {size:,} parameters") and size <= 5_000_000
     curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    # T5's second phase, the last tenth, asks for something else, so its loss is not compared with the first phase's
+    # T5's second phase, the last tenth, asks for something else, so its loss is not
+    # compared with the first phase's
     end = (
         (1 - PREFIX_LM) * curve[-1]["minutes"]
         if name.startswith("mini-t5")

@@ -106,7 +106,8 @@ def test_texts_are_distinct(name):
 
 
 def test_near_duplicates_would_be_found():
-    """The guard itself finds a changed word, also in Chinese, and no shared phrase."""
+    """The guard itself: a word changed, also in Chinese; two texts that only share a
+    phrase pass."""
     texts = [
         "I would go there again with all my friends.",
         "I would go there again with all my cousins!",
@@ -137,10 +138,8 @@ def test_card(name):
 
 
 def test_no_text_stands_in_the_mirror():
-    """Not one review equals a text of the public data sets.
-
-    They must not be redistributed, and the minis have read them.
-    """
+    """Not one review equals a text of the public data sets, which must not be
+    redistributed and which the minis have read."""
     mirror = os.environ.get("PROMPTTUNE_MIRROR", "")
     if not mirror:
         pytest.skip(

@@ -1,6 +1,8 @@
-"""What mini-gpt reads: generated documents that give away nothing that is measured later, and batches that ask for the answers.
+"""What mini-gpt reads: generated documents that give away nothing that is measured
+later, and batches that ask for the answers.
 
-Nothing here needs the mirror: reviews and sentence pairs are invented, the real text is a row of numbers.
+Nothing here needs the mirror: reviews and sentence pairs are invented, the real text is
+a row of numbers.
 """
 
 import json
@@ -103,7 +105,8 @@ ASKED = [
 
 
 def told_in_lists(text):
-    """(every end of the text before it, the text after it) of each sign that can part an input from its output."""
+    """(every end of the text before it, the text after it) of each sign that can part
+    an input from its output."""
     for sign in BETWEEN.finditer(text):
         before = text[max(0, sign.start() - 40) : sign.start()]
         yield (
@@ -185,7 +188,8 @@ STYLES += [
 
 @pytest.mark.parametrize("before, between, after", STYLES)
 def test_a_leak_in_the_text_of_a_list_would_be_found(before, between, after):
-    """Every test pair of every rule, behind a harmless pair of the train split and in any layout."""
+    """Every test pair of every rule, behind a harmless pair of the train split and in
+    any layout."""
     for rule, pairs in TEST.items():
         known = (
             word_pairs("train")[rule][0] if rule == "capital" else ("harmless", "pair")
@@ -238,7 +242,8 @@ def test_rules_share_no_measured_pair():
 
 @pytest.mark.parametrize("rule", TEST)
 def test_splits_of_a_rule(rule):
-    """They share no input and no pair, and a rule that is asked backwards has the same split there."""
+    """They share no input and no pair, and a rule that is asked backwards has the same
+    split there."""
     train, test = word_pairs("train")[rule], TEST[rule]
     assert len(test) >= 14 and {a for a, _ in train}.isdisjoint(a for a, _ in test)
     back = {
@@ -255,7 +260,8 @@ def test_splits_of_a_rule(rule):
 
 
 def test_no_row_of_a_word_list_is_lost():
-    """But for those that the tokenizer cannot write, a few Chinese words with a rare character."""
+    """But for those that the tokenizer cannot write, a few Chinese words with a rare
+    character."""
     both = {
         rule: set(pairs) | set(TEST[rule])
         for rule, pairs in word_pairs("train").items()
@@ -324,7 +330,8 @@ def test_layout_marks_answers():
 
 
 def test_lists_write_their_items():
-    """A title at most, then each item once and in order: what is checked of the items holds for the text."""
+    """A title at most, then each item once and in order: what is checked of the items
+    holds for the text."""
     titled = 0
     for d in LISTS:
         first = len(d.pieces) - 3 * len(d.items)
@@ -440,7 +447,8 @@ def test_word_items_stand_in_the_assets():
 
 
 def test_opinions_follow_the_reviews():
-    """One word for bad, one for good, and they are a pair; of the lists with arbitrary labels any two given labels."""
+    """One word for bad, one for good, and they are a pair; of the lists with arbitrary
+    labels any two given labels."""
     mixed = Counter()
     for d in of("list", "opinion") + of("list", "arbitrary_opinion"):
         language = (
@@ -470,7 +478,8 @@ def test_opinions_follow_the_reviews():
 
 
 def test_arbitrary_labels():
-    """From the given words alone, and one label for one thing throughout a list, though another in another list."""
+    """From the given words alone, and one label for one thing throughout a list, though
+    another in another list."""
     groups = {
         word: group
         for rule in ("category", "category_zh")
@@ -494,7 +503,8 @@ def test_arbitrary_labels():
 
 
 def test_problems_of_a_document_are_told_alike():
-    """All with their steps or all without, so that one way of answering is to be imitated."""
+    """All with their steps or all without, so that one way of answering is to be
+    imitated."""
     for d in of("problems"):
         assert len(
             re.findall("^(?:q|question): |^(?:问|问题)：", d.text, re.MULTILINE)
@@ -513,7 +523,8 @@ def test_problems_of_a_document_are_told_alike():
 
 
 def test_repetitions():
-    """What was said comes again, once or twice, and only then it is asked for; the words come from the given ones or from a sentence."""
+    """What was said comes again, once or twice, and only then it is asked for; the
+    words come from the given ones or from a sentence."""
     said_twice, single = 0, [sentence for pair in SENTENCES for sentence in pair]
     for d in of("repeat"):
         (said, asked), (gap, _) = d.pieces[:2]
@@ -607,7 +618,9 @@ def test_seed_decides():
 
 # batches
 
-FIRST = 20_000  # the real text: numbers that no tokenizer knows, 9,000 a group, so that a token tells its place
+# the real text: numbers that no tokenizer knows, 9,000 a group, so that a token tells
+# its place
+FIRST = 20_000
 SIZES = [3, 11, 40, 1, 25, 70]  # tokens of the sentences of each document
 
 
@@ -680,7 +693,8 @@ def test_share_of_real_text():
 
 
 def test_the_beginning_is_for_copies(monkeypatch):
-    """Before COPY_UNTIL most documents repeat themselves; after it their share is that of the mixture."""
+    """Before COPY_UNTIL most documents repeat themselves; after it their share is that
+    of the mixture."""
     drawn = []
     for done in (0.0, 0.99 * COPY_UNTIL, COPY_UNTIL, 0.9):
         o = objective()
@@ -698,7 +712,8 @@ def test_the_beginning_is_for_copies(monkeypatch):
 
 
 def test_real_windows():
-    """Each starts where a sentence starts and goes on to the end of its document, or as far as the window reaches."""
+    """Each starts where a sentence starts and goes on to the end of its document, or as
+    far as the window reaches."""
     o, groups, shares, cut = objective(), Counter(), [], 0
     for _ in range(1500):
         ids, asked = o.real()
@@ -727,7 +742,8 @@ def test_real_windows():
 
 
 def test_pieces_and_whole_text_have_the_same_tokens():
-    """A prompt is tokenized whole, so the documents must not be cut where a word goes on."""
+    """A prompt is tokenized whole, so the documents must not be cut where a word goes
+    on."""
     o = objective()
     for d in DRAWN[:1000]:
         pieces = [i for piece, _ in d.pieces for i in o.ids(piece)]
@@ -769,7 +785,8 @@ def test_words_depend_on_the_file_alone():
 
 
 def test_label_words():
-    """One token each, so that a label is one guess; those of the measurements have never been a label."""
+    """One token each, so that a label is one guess; those of the measurements have
+    never been a label."""
     train, test = label_words(TOKENIZER), label_words(TOKENIZER, test=True)
     assert set(train).isdisjoint(test) and len(set(train + test)) == len(train + test)
     assert (

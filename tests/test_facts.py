@@ -1,4 +1,5 @@
-"""The packaged facts are what their card says: enough of each relation, one answer each, and splits that share no subject."""
+"""The packaged facts are what their card says: enough of each relation, one answer
+each, and splits that share no subject."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""The packaged instruction templates are what their card says: ten a task, well formed, distinct, and marked."""
+"""The packaged instruction templates are what their card says: ten a task, well formed,
+distinct, and marked."""
 
 import json
 import re
@@ -122,7 +123,8 @@ def test_card():
         assert word in card, word
     rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d \|.*)$", card, re.M))
     expected = {
-        n: f"{sum(t['turned'] for t in task['templates'])} | {'whole task |' if task['held_out'] else '|'}"
+        n: f"{sum(t['turned'] for t in task['templates'])} | "
+        + ("whole task |" if task["held_out"] else "|")
         for n, task in TASKS.items()
     }
     assert rows == expected

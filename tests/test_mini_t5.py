@@ -1,4 +1,5 @@
-"""How mini-t5 is trained and measured, on a fresh model of its smaller shape; and what the chapters need of the shipped one."""
+"""How mini-t5 is trained and measured, on a fresh model of its smaller shape; and what
+the chapters need of the shipped one."""
 
 from types import SimpleNamespace
 
@@ -11,6 +12,7 @@ from pretraining import evaluate_seq2seq as measured
 from pretraining.mini_t5 import SHAPES, new_model, seq2seq_loss
 from pretraining.tokenizer import SENTINELS, for_t5
 from prompttune_utils import hub
+from prompttune_utils.data import load_task
 from prompttune_utils.hub import ASSETS
 
 FILE = str(ASSETS / "mini-bert" / "tokenizer.json")
@@ -101,7 +103,8 @@ def test_scores_do_not_depend_on_the_rest_of_the_batch(backbone):
 
 
 def test_fill_counts_what_a_copying_model_would_get(backbone, monkeypatch):
-    """A model that knows the hidden span has 1, one that always says something else has 0."""
+    """A model that knows the hidden span has 1, one that always says something else has
+    0."""
     rows = [
         {"text": "the soup was warm and the waiter was kind"},
         {"text": "房间很大，服务也好。"},
@@ -138,10 +141,21 @@ def test_bleu_is_100_for_a_reference_and_less_for_the_input(backbone):
     )
 
 
-# SST-2's and ChnSentiCorp's test splits are balanced: 912 of 1,821 and 613 of 1,200 rows have the more frequent label
+def test_recorded_spans_come_again(recorded):
+    """A point of the card, run anew, so that the recorded ones judge today's code."""
+    torch.set_num_threads(1)
+    shipped = hub.load("seq2seq_lm", verbose=False)
+    (value,) = recorded("mini-t5", count=1, fill="reviews-zh", seed=0)
+    again = measured.fill(shipped, load_task("reviews-zh").test, 0)
+    assert again == pytest.approx(value, abs=0.01)
+
+
+# SST-2's and ChnSentiCorp's test splits are balanced: 912 of 1,821 and 613 of 1,200
+# rows have the more frequent label
 @pytest.mark.parametrize("task, majority", [("sst2", 0.501), ("chnsenticorp", 0.511)])
 def test_a_prompt_steers_the_frozen_model(recorded, task, majority):
-    """20 trained vectors before frozen weights, all training rows: at least 10 points above the majority; untrained, none."""
+    """20 trained vectors before frozen weights, all training rows: at least 10 points
+    above the majority; untrained, none."""
     trained, untrained = (
         recorded(
             "mini-t5", count=len(measured.SEEDS), task=task, part="test", steps=steps

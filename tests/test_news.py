@@ -72,11 +72,13 @@ def test_card():
 
 
 def test_no_item_stands_in_ag_news():
-    """Not one item equals a text of AG's news, which must not be redistributed and which has the same four topics."""
+    """Not one item equals a text of AG's news, which must not be redistributed and
+    which has the same four topics."""
     mirror = os.environ.get("PROMPTTUNE_MIRROR", "")
     if not mirror:
         pytest.skip(
-            "NOT CHECKED: whether our news items are our own; set PROMPTTUNE_MIRROR to a folder of public data sets."
+            "NOT CHECKED: whether our news items are our own; set PROMPTTUNE_MIRROR to "
+            "a folder of public data sets."
         )
     files = sorted(Path(mirror, "fancyzhx", "ag_news").glob("*.jsonl.gz"))
     assert files, f"{mirror} holds no fancyzhx/ag_news"

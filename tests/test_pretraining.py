@@ -1,4 +1,5 @@
-"""How the minis are made, on corpora small enough to check by hand. Nothing here needs the mirror."""
+"""How the minis are made, on corpora small enough to check by hand. Nothing here needs
+the mirror."""
 
 import contextlib
 import gzip
@@ -41,7 +42,8 @@ def objective(documents, recipe=None, seed=0):
 
 
 WORDS = np.random.default_rng(0).integers(10, 50, 4000).tolist()
-# reviews of ordinary words with unknown ones between them, an opinion here and there, a short verdict, an empty sentence at the end
+# reviews of ordinary words with unknown ones between them, an opinion here and there, a
+# short verdict, an empty sentence at the end
 REVIEWS = [
     [
         WORDS[i : i + 9],
@@ -87,7 +89,8 @@ def test_rows_of_unknown_or_empty_text_do_not_stop_the_run():
 
 
 def test_opinion_word_of_the_verdict_is_hidden():
-    """The verdict [20, 21, 50] stands once, whole, beside other sentences of its review, and its opinion word is asked for."""
+    """The verdict [20, 21, 50] stands once, whole, beside other sentences of its
+    review, and its opinion word is asked for."""
     documents = [[[11, 12, 13], [14] * 40, [20, 21, 50], [15] * 20]]
     before = 0
     for ids, _, hidden in examples(
@@ -259,7 +262,8 @@ def test_planted_duplicates_are_dropped(mirror):
         "I would gladly watch the whole thing again tomorrow.",
     )
     chinese = "这家酒店的早餐实在是太丰盛了"
-    short = "Too long. Too loud. Too little heart, no jokes."  # only the whole of it is long enough to know it again
+    # only the whole of it is long enough to know it again
+    short = "Too long. Too loud. Too little heart, no jokes."
     write(
         mirror / "some/test",
         "test",
@@ -276,7 +280,8 @@ def test_planted_duplicates_are_dropped(mirror):
     kept = "These words are free to be trained on, all of them."
     write(mirror / "some/en", "train", "text", [
         whole.upper().replace(" ", "  "),  # the same text in another dress
-        f"The cast is good. {sentence.lower()} So is the music.",  # holds a measured sentence
+        # holds a measured sentence
+        f"The cast is good. {sentence.lower()} So is the music.",
         sentence,
         short,
         kept, kept + "!",  # twice the same
@@ -352,7 +357,8 @@ def test_tokenizer(tokenizer):
     ],
 )
 def test_encoded_corpus(tokenizer, tmp_path, monkeypatch, group, first, judging):
-    """Offsets lead back to the sentences, whole opinion words are marked, and the array file is made once."""
+    """Offsets lead back to the sentences, whole opinion words are marked, and the array
+    file is made once."""
     made = encoded.load(group, tokenizer, set(), tmp_path)
     monkeypatch.setattr(encoded, "documents", None)
     c = encoded.load(group, tokenizer, set(), tmp_path)
@@ -391,7 +397,8 @@ class Killed(Exception):
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A clock that only `draw` moves, by one second a batch; a checkpoint after every step."""
+    """A clock that only `draw` moves, by one second a batch; a checkpoint after every
+    step."""
     now = SimpleNamespace(seconds=1000.0)
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1)

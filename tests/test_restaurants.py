@@ -1,4 +1,5 @@
-"""The descriptions of restaurants say what the data say, all of it and nothing else, in different sentences."""
+"""The descriptions of restaurants say what the data say, all of it and nothing else, in
+different sentences."""
 
 import random
 import re
@@ -30,7 +31,8 @@ def says(text, slot, value):
 
 
 def test_every_value_is_said_and_nothing_else():
-    """A restaurant says its own value of each slot; of a slot that it lacks it says none."""
+    """A restaurant says its own value of each slot; of a slot that it lacks it says
+    none."""
     for row in ROWS:
         for text in row["references"]:
             for slot, values in ({"name": NAMES} | SLOTS).items():
@@ -41,7 +43,8 @@ def test_every_value_is_said_and_nothing_else():
 
 
 def test_every_slot_is_needed():
-    """The check above can fail: a description of the same restaurant without one value does not say it."""
+    """The check above can fail: a description of the same restaurant without one value
+    does not say it."""
     for row in ROWS[:50]:
         for slot in set(row["data"]) - {"name", "kind"}:
             less = module.describe(
@@ -113,7 +116,8 @@ def test_seed_decides(test):
 
 
 def test_sentences():
-    """Each starts with a capital and ends with a period; an before a vowel, a before another letter."""
+    """Each starts with a capital and ends with a period; an before a vowel, a before
+    another letter."""
     articles = set()
     for row in ROWS:
         for text in row["references"]:

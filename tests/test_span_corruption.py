@@ -1,4 +1,5 @@
-"""What mini-t5 reads: spans that can be put back, and at the end of the training beginnings with their continuation.
+"""What mini-t5 reads: spans that can be put back, and at the end of the training
+beginnings with their continuation.
 
 The texts are rows of rising numbers, so a token tells its place.
 """
@@ -46,7 +47,8 @@ def objective(seed=0, sentinels=SENTINELS):
 
 
 def filled(source, target, sentinels=SENTINELS):
-    """The text of an example: each sentinel of the source replaced by what the target writes behind it."""
+    """The text of an example: each sentinel of the source replaced by what the target
+    writes behind it."""
     spans = {}
     for token in target[:-1]:
         if token in sentinels:
@@ -81,7 +83,8 @@ def runs(hidden):
 
 @pytest.mark.parametrize("count", [1, 3, 24])
 def test_spans_can_be_put_back(count):
-    """Whatever is hidden; runs beyond the last sentinel stay in the source and are not asked for."""
+    """Whatever is hidden; runs beyond the last sentinel stay in the source and are not
+    asked for."""
     r, sentinels, left = np.random.default_rng(0), SENTINELS[:count], 0
     o = objective(sentinels=sentinels)
     for _ in range(300):
@@ -145,7 +148,8 @@ def test_windows():
 
 
 def hidden_share(o, count):
-    """Of `count` span-corruption examples, each checked to be a piece of the text: the share of hidden tokens."""
+    """Of `count` span-corruption examples, each checked to be a piece of the text: the
+    share of hidden tokens."""
     hidden, all_ = 0, 0
     for _ in range(count):
         source, target = (part.tolist() for part in o.spans())
@@ -165,7 +169,8 @@ def test_examples_with_random_spans(monkeypatch):
 
 
 def test_examples_with_words(monkeypatch):
-    """The masked-LM objective says what is hidden; its own special tokens are in no example."""
+    """The masked-LM objective says what is hidden; its own special tokens are in no
+    example."""
     monkeypatch.setattr(span_corruption, "WORDS", 1)
     o = objective()
     inner = o.words.example
@@ -200,7 +205,8 @@ def test_prefixes():
     [(0.0, True), (1 - PREFIX_LM - 0.01, True), (1 - PREFIX_LM, False), (1.0, False)],
 )
 def test_batches(done, spans):
-    """Spans with sentinels first, in the last part of the training beginnings without."""
+    """Spans with sentinels first, in the last part of the training beginnings
+    without."""
     o = objective()
     for batch in (o.batch(done) for _ in range(30)):
         source, mask, labels = (

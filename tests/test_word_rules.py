@@ -1,4 +1,5 @@
-"""The packaged word pairs are what their card says: three rules, no pair twice, and an opposite gives no other one away."""
+"""The packaged word pairs are what their card says: three rules, no pair twice, and an
+opposite gives no other one away."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""The packaged word list is what its card says: no word twice, one English word each, and the pairs that the course names."""
+"""The packaged word list is what its card says: no word twice, one English word each,
+and the pairs that the course names."""
 
 import json
 import re
