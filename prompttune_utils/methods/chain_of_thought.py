@@ -101,9 +101,9 @@ NUMBER = re.compile(
     (?: (?:US|CA|AU|HK)?[$€£¥]\ ? )?  (?P<minus> - )?  (?= \.?\d )
     (?P<whole> \d{1,3}(?:,\d{3})+ | \d{1,3}(?:\ \d{3})+ | \d{1,3}(?:'\d{3})+ | \d* )
     (?P<part> \.\d+ )?
-    (?: (?:\ (?P<top>\d+))?  \ ?/\ ?  (?P<bottom>\d+) )?
+    (?: (?:\ (?P<top>\d{1,15}))?  \ ?/\ ?  (?P<bottom>\d{1,15}) )?
     (?: e(?P<power>[-+]?\d{1,3}) )?
-    (?: \ ?(?P<unit> 万亿|亿|百万|千万|万|(?:hundred|thousand|(?:m|b|tr)illion)\b) )?
+    (?: \ ?(?P<unit> 万亿|亿|百万|千万|万|(?:hundred|thousand|(?:m|b|tr)illion)s?\b) )?
     """,
     re.I | re.X,
 )
@@ -116,17 +116,16 @@ def value(found: re.Match) -> Decimal | Fraction | None:
     negative = found["minus"] or (found["sign"] or "+")[0].lower() in "-负mn"
     sign, whole = "-" if negative else "", re.sub("[, ']", "", found["whole"])
     if not found["bottom"]:
-        zeros = int(found["power"] or 0) + ZEROS.get((found["unit"] or "").lower(), 0)
+        zeros = int(found["power"] or 0) + ZEROS.get((found["unit"] or "").lower().rstrip("s"), 0)
         return Decimal(f"{sign}{whole or 0}{found['part'] or ''}e{zeros}")
-    top, bottom = Decimal(found["top"] or whole or 0), Decimal(found["bottom"])
-    mixed = found["top"] is not None
-    odd = found["part"] or found["power"] or found["unit"] or not whole
-    if odd or not bottom or (mixed and (top >= bottom or whole != found["whole"])):
+    # 1 000/2: 1000/2, or 1 and 000/2?
+    odd = found["part"] or found["power"] or found["unit"] or " " in found["whole"]
+    if odd or not 1 <= len(whole) <= 15 or not int(found["bottom"]):
         return None
-    amount = Fraction(top) / Fraction(bottom) + (
-        Fraction(Decimal(whole)) if mixed else 0
-    )
-    return -amount if negative else amount
+    amount = Fraction(f"{found['top'] or whole}/{found['bottom']}")
+    if found["top"]:
+        amount = amount + int(whole) if amount < 1 else None
+    return -amount if negative and amount else amount
 
 # %% ../../notebooks/06_chain_of_thought.ipynb #signs
 SENTENCE_END = re.compile(r"\.(?!\d)|[!?。！？\n]")
@@ -145,11 +144,11 @@ UNSURE = re.compile(
 BEFORE = re.compile(r"(?:^|[\s(\[{\"“‘`=:≈~<>≤≥]|[一-鿿](?<![点之])|百分之)$")
 OPERATOR = re.compile(r"[-+*/^√] ?$|\w\($")
 AFTER = re.compile(
-    r" ?(?:[+*^√]|-(?= ?[a-z]\b)|/(?![a-z]{2})|[b-zα-ω]\b|\\(?!text|\W))|[.,:'_] ?\d"
+    r" ?(?:[+*^√]|-(?= ?[a-z]\b)|/(?![a-z]{2})|[b-zα-ω]\b|\\(?!text|\W))|_|[^\w\n(]*\d"
     r"|[^\s\w.,;:!?()\[\]{}\"'`%°$€£¥…。、；！？“”‘’|<>~=/\\-]",
     re.I,
 )
-MORE = re.compile(r"\b(?:half|halves|quarters?|thirds?|hundred|dozen|below)\b|半", re.I)
+MORE = re.compile(r"\b(?:half|halves|quarters?|thirds?|hundred|thousand|dozen|below)\b|illion|半", re.I)
 
 # %% ../../notebooks/06_chain_of_thought.ipynb #read-number
 def number(text: str) -> Decimal | Fraction | None:
@@ -207,7 +206,7 @@ def extract(text: str, trigger: str = "") -> Decimal | Fraction | None:
 WHOLE = r"(?:\d{1,3}(?:,\d{3})+|\d{1,15})"
 # not after half of a numeral or a calculation, and not before the rest of one
 EQUATION = re.compile(
-    rf"(?<![-+*/\d.])(?<![-+*/] )(-?{WHOLE}) ?([-+*/]) ?({WHOLE}) ?= ?(-?{WHOLE})"
+    rf"(?<![-+*/=\d.])(?<![-+*/=] )(-?{WHOLE}) ?([-+*/]) ?({WHOLE}) ?= ?(-?{WHOLE})"
     r"(?!\.?\d|, ?\d{3}(?!\d)| ?[-+*/] ?\d)"
 )
 PROPERTIES = ("logical", "complete", "feasible", "verifiable", "true")
