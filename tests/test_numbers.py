@@ -178,7 +178,7 @@ def test_no_digit_is_left_over(text):
         digits = re.sub(r"\D", "", text)
         assert re.sub(r"\D", "", f"{answer:f}").lstrip("0") == digits.lstrip("0"), text
     elif answer is not None:
-        mixed = re.fullmatch(r"[ -]*(?:(\d+) )?([\d,']+) ?/ ?(\d+)\D*", text)
+        mixed = re.fullmatch(r"\D*(?:(\d+) )?([\d,']+) ?/ ?(\d+)\D*", text)
         whole, top, bottom = (re.sub(r"\D", "", part or "0") for part in mixed.groups())
         assert abs(answer) == int(whole) + Fraction(int(top), int(bottom)), text
 

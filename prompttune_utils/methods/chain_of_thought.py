@@ -116,8 +116,10 @@ def value(found: re.Match) -> Decimal | Fraction | None:
     negative = found["minus"] or (found["sign"] or "+")[0].lower() in "-负mn"
     sign, whole = "-" if negative else "", re.sub("[, ']", "", found["whole"])
     if not found["bottom"]:
-        zeros = int(found["power"] or 0) + ZEROS.get((found["unit"] or "").lower().rstrip("s"), 0)
-        return Decimal(f"{sign}{whole or 0}{found['part'] or ''}e{zeros}")
+        unit = (found["unit"] or "").lower().rstrip("s")
+        zeros = int(found["power"] or 0) + ZEROS.get(unit, 0)
+        number = Decimal(f"{sign}{whole or 0}{found['part'] or ''}e{zeros}")
+        return Decimal(f"{number:f}")  # 30000, not 3E+4
     # 1 000/2: 1000/2, or 1 and 000/2?
     odd = found["part"] or found["power"] or found["unit"] or " " in found["whole"]
     if odd or not 1 <= len(whole) <= 15 or not int(found["bottom"]):
@@ -134,8 +136,9 @@ CLAUSE_END = re.compile(
 )
 # words before a number that leave open whether it is the answer
 UNSURE = re.compile(
-    r"\b(?:not?|never|n?either|nor|un(?:known|clear)|cannot|between|half|twice|double)\b"
-    r"|n't\b|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
+    r"\b(?:not?|never|n?either|nor|un(?:known|clear)|cannot)\b|n't\b"
+    r"|\b(?:between|half|twice|double)\b"
+    r"|\b(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)\b"
     r"|\b(?:\w+teen|(?:twen|thir|for|fif|six|seven|eigh|nine)ty|hundred|dozen)\b"
     r"|[不非未无没]|零下|\\(?!boxed|text|\W)",
     re.I,
@@ -148,7 +151,10 @@ AFTER = re.compile(
     r"|[^\s\w.,;:!?()\[\]{}\"'`%°$€£¥…。、；！？“”‘’|<>~=/\\-]",
     re.I,
 )
-MORE = re.compile(r"\b(?:half|halves|quarters?|thirds?|hundred|thousand|dozen|below)\b|illion|半", re.I)
+MORE = re.compile(
+    r"\b(?:half|halves|quarters?|thirds?|hundred|thousand|dozen|below)\b|illion|半",
+    re.I,
+)
 
 # %% ../../notebooks/06_chain_of_thought.ipynb #read-number
 def number(text: str) -> Decimal | Fraction | None:
