@@ -12,6 +12,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
+from ..hub import position_limit
 from ..scoring import label_scores, remove_prior
 
 # %% ../../notebooks/04_in_context_learning.ipynb #left-padded
@@ -27,7 +28,7 @@ def token_ids(backbone, text: str, begin: bool = False) -> list[int]:
 
 def check_length(tokens: int, backbone, to_write: int = 0) -> None:
     """Raises ValueError when a prompt, with what is to be written, is too long."""
-    limit = getattr(backbone.model.config, "max_position_embeddings", None)
+    limit = position_limit(backbone.model)
     if limit is not None and tokens + to_write > limit:
         more = f" and {to_write} more are to be written" if to_write else ""
         raise ValueError(
@@ -210,9 +211,8 @@ class CachedInContext(InContext):
         """Keys and values of the prefix, of batch size 1."""
         model = self.backbone.model
         # the sums notice a change through another name of the same memory
-        weights = [
-            (p.data_ptr(), p._version, float(p.sum())) for p in model.parameters()
-        ]
+        parameters = model.parameters()
+        weights = [(p.data_ptr(), p._version, float(p.sum())) for p in parameters]
         if self.made_of != (self.prefix, weights):
             self.cache = DynamicCache()
             prefix = torch.tensor([self.prefix], device=self.backbone.device)
@@ -229,9 +229,8 @@ class CachedInContext(InContext):
         check_length(shown + max(map(len, queries)), self.backbone)
         inputs = left_padded(queries, self.backbone)
         mask = inputs["attention_mask"]
-        inputs["attention_mask"] = torch.cat(
-            [mask.new_ones(len(rows), shown), mask], dim=1
-        )
+        read = mask.new_ones(len(rows), shown)
+        inputs["attention_mask"] = torch.cat([read, mask], dim=1)
         inputs["position_ids"] += shown
         # a copy, for the forward pass makes it longer
         inputs["past_key_values"] = copy.deepcopy(self.demonstrations_read())
