@@ -1,6 +1,8 @@
-"""Chain of thought, exported from chapter 6: prompts, the two calls, extraction, the checker of steps and the vote."""
+"""Chain of thought, exported from chapter 6: prompts, the two calls, extraction, the
+checker of steps and the vote."""
 
 import random
+import re
 from decimal import Decimal
 from fractions import Fraction
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 from prompttune_utils import arithmetic, hub
+from prompttune_utils.methods import chain_of_thought
 from prompttune_utils.methods.chain_of_thought import (
     PROPERTIES,
     THINK,
@@ -31,7 +34,7 @@ def tables():
     (chapter,) = notebooks.chapters(["06"])
     names = {"arithmetic": arithmetic, "TRIGGER": TRIGGER, "PROPERTIES": PROPERTIES}
     for cell in notebooks.read(chapter).cells:
-        if cell.id in ("cases", "chains"):
+        if cell.id in ("cases", "stories", "chains", "chains-more"):
             exec(cell.source.partition("\nfor ")[0], names)
     return names
 
@@ -39,7 +42,7 @@ def tables():
 def test_extraction_of_the_chapters_cases(tables):
     assert len(tables["CASES"]) > 10
     assert [extract(text, trigger) for text, trigger, _ in tables["CASES"]] == [
-        None if n is None else Decimal(n) for *_, n in tables["CASES"]
+        None if n is None else Fraction(n) for *_, n in tables["CASES"]
     ]
 
 
@@ -87,6 +90,54 @@ def test_lines_of_a_chain():
     ]
 
 
+@pytest.mark.parametrize(
+    "chain, lines",
+    [
+        ("so 5 + 6 = 11.5.", []),
+        ("so 2.5 + 3 = 5.", []),
+        (".5 + 3 = 4", []),
+        ("5 + 6 = 11 - 3 = 8", []),
+        ("9 + 5 + 6 = 11", []),
+        ("1,000 + 5 = 1,005.", [(1000, "+", 5, 1005)]),
+        ("1,000 + 5 = 1, 005", []),
+        ("５＋６＝１１，", [(5, "+", 6, 11)]),
+        ("所以23-20=3，3+6=9。", [(23, "-", 20, 3), (3, "+", 6, 9)]),
+        ("3 x 4 = 12. 12 ÷ 4 = 3", [(3, "*", 4, 12), (12, "/", 4, 3)]),
+        ("9" * 5000 + " + 1 = 2", []),
+    ],
+)
+def test_only_whole_numbers_make_a_line(chain, lines):
+    assert equations(chain) == lines
+
+
+def test_a_sign_that_is_none():
+    with pytest.raises(ValueError, match="There is no sign 'x': use one of"):
+        calculate(2, "x", 3)
+
+
+def test_a_later_sentence_about_the_answer_changes_nothing(tables):
+    problem, chain, lacking, _ = tables["CHAINS"][0]
+    judged = check(chain + " I hope this answer is helpful!", problem)
+    assert {n for n in PROPERTIES if not judged[n]} == lacking == set()
+    assert "The answer is 9" not in chain
+    assert not check("It has 9. " + chain, problem)["verifiable"]
+
+
+@pytest.mark.parametrize("mark", ["[MASK]", "</s>"])
+def test_marks_spelt_in_a_problem_stay_text(mark, monkeypatch):
+    backbone = hub.load("causal_lm", name="mini-gpt", verbose=False)
+    special, seen = set(backbone.tokenizer.added_tokens_decoder), []
+    monkeypatch.setattr(
+        chain_of_thought,
+        "generate",
+        lambda _, prompts, *__, **___: seen.extend(prompts) or [""] * len(prompts),
+    )
+    write(backbone, [f"tom has 5 {mark} more", "tom has 5 more"], 8)
+    begin = len(backbone.tokenizer("").input_ids)
+    assert not special.intersection(seen[0][begin:])
+    assert len(seen[0]) > len(seen[1]) + 1
+
+
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_one_changed_number_is_noticed(language):
     r = random.Random(0)
@@ -98,10 +149,11 @@ def test_one_changed_number_is_noticed(language):
             and judged["result"] == problem.answer
             and len(judged["lines"]) == 3
         )
-        a, sign, b, c = equations(chain)[r.randrange(3)]
-        for wrong in (f"= {c + 1}", f"={c + 1}"):
-            changed = chain.replace(wrong.replace(str(c + 1), str(c)), wrong)
-            assert changed == chain or not check(changed, problem)["true"]
+        _, _, _, c = equations(chain)[r.randrange(3)]
+        changed = re.sub(rf"= ?{c}\b", f"= {c + 1}", chain, count=1)
+        assert changed != chain
+        assert not check(changed, problem)["true"]
+        assert extract(changed, TRIGGER[language]) == problem.answer
 
 
 def test_vote():

@@ -1,7 +1,16 @@
-"""In-context learning, exported from chapter 4: prompts, padding, the cache, calibration and what is refused."""
+"""In-context learning, exported from chapter 4: prompts, padding, the cache,
+calibration and what is refused."""
+
+import copy
 
 import pytest
 import torch
+from transformers import (
+    BloomConfig,
+    BloomForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+)
 
 from pretraining.next_token import label_words
 from prompttune_utils import hub
@@ -14,6 +23,7 @@ from prompttune_utils.methods.in_context import (
     generate,
     left_padded,
     split_template,
+    token_ids,
 )
 
 LIST = "{text} -> {label}\n"
@@ -102,6 +112,154 @@ def test_calibrated_content_free_texts_are_uniform_on_average(backbone):
         assert torch.allclose(odds.mean(0), torch.ones(2), atol=1e-4)
 
 
+def other_model(backbone, model):
+    """The tokenizer of a backbone before another model."""
+    other = copy.copy(backbone)
+    other.model, other.tokenizer = model.eval(), copy.deepcopy(backbone.tokenizer)
+    return other
+
+
+def gpt2(backbone, dropout=0.0):
+    """A small GPT-2 with random weights: learned positions, 64 of them."""
+    torch.manual_seed(0)
+    rates = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+    shape = {"n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
+    size = {"vocab_size": len(backbone.tokenizer), "initializer_range": 0.3}
+    return other_model(backbone, GPT2LMHeadModel(GPT2Config(**size, **shape, **rates)))
+
+
+def bloom(backbone):
+    """A small BLOOM with random weights: no limit of positions in its configuration."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "n_layer": 2, "n_head": 2, "initializer_range": 0.3}
+    config = BloomConfig(vocab_size=len(backbone.tokenizer), **shape)
+    return other_model(backbone, BloomForCausalLM(config))
+
+
+@pytest.mark.parametrize("make", [gpt2, bloom])
+def test_other_models_and_no_pad_token(backbone, make):
+    """Scores and texts neither need a pad token nor depend on the batch."""
+    other = make(backbone)
+    rows, shown = [{"text": text} for text in ("fine", "not so good", "x")], SHOWN[:1]
+    written = []
+    for pad in (backbone.tokenizer.pad_token, None):
+        other.tokenizer.pad_token = pad
+        scores = []
+        for kind in (InContext, CachedInContext):
+            prompt = kind(other, LIST, WORDS, shown)
+            scores += [score_rows(rows, prompt.scores, batch_size=n) for n in (3, 1)]
+        assert all(torch.allclose(s, scores[0], atol=1e-4) for s in scores)
+        written.append(prompt.complete(rows))
+    assert written[0] == written[1] == [prompt.complete([row])[0] for row in rows]
+
+
+def test_nothing_goes_beyond_what_the_model_reads(backbone):
+    """64 positions: a prompt, the cached way, and what is to be written."""
+    other = gpt2(backbone)
+    fits = "good " * (64 - len(token_ids(other, " ->", begin=True)))
+    for kind in (InContext, CachedInContext):
+        kind(other, LIST, WORDS).scores([{"text": fits}])
+        with pytest.raises(
+            ValueError, match="A prompt has 65 tokens, and mini-gpt rea"
+        ):
+            kind(other, LIST, WORDS).scores([{"text": fits + "good"}])
+        prompt = kind(other, LIST, WORDS, [("good " * 30, "positive")])
+        with pytest.raises(ValueError, match="A prompt has 6[0-9] tokens, .* reads 64"):
+            prompt.scores([{"text": "good " * 28}])
+    prompt = token_ids(other, "good " * 40, begin=True)
+    assert generate(other, [prompt, prompt[:3]], 64 - len(prompt), stop="")
+    with pytest.raises(
+        ValueError, match="has 41 tokens and 24 more are to be written, and .* reads 64"
+    ):
+        generate(other, [prompt[:3], prompt], 24)
+
+
+def test_the_cache_follows_the_weights(backbone):
+    """However the weights change, the cached scores stay the plain ones."""
+    changing = backbone.copy()
+    weight = changing.model.get_input_embeddings().weight
+    view = changing.frozen()
+    prompts = [CachedInContext(b, LIST, WORDS, SHOWN) for b in (changing, view)]
+
+    def add():
+        with torch.no_grad():
+            weight.mul_(1.1)
+
+    def merge():
+        weight.data += 0.1
+
+    def load():
+        changing.model.load_state_dict(backbone.model.state_dict())
+
+    before = [score_rows(ROWS, prompt.scores) for prompt in prompts]
+    for change in (add, merge, load):
+        change()
+        plain = score_rows(ROWS, InContext(changing, LIST, WORDS, SHOWN).scores)
+        for prompt in prompts:
+            assert torch.allclose(score_rows(ROWS, prompt.scores), plain, atol=1e-3)
+        if change is not load:
+            assert not torch.allclose(before[0], plain, atol=1e-2)
+    prompt.prefix = prompt.prefix[:1]
+    none = score_rows(ROWS, InContext(changing, LIST, WORDS).scores)
+    assert torch.allclose(score_rows(ROWS, prompt.scores), none, atol=1e-3)
+
+
+def test_a_cached_prompt_after_use(backbone):
+    """It can be copied, used with and without gradients, and asked empty queries."""
+    prompt = CachedInContext(backbone, "{text}{label}\n", WORDS, SHOWN)
+    plain = InContext(backbone, "{text}{label}\n", WORDS, SHOWN)
+    scores = score_rows(ROWS, prompt.scores)
+    assert torch.allclose(scores, score_rows(ROWS, plain.scores), atol=1e-3)
+    again = prompt.scores(ROWS)
+    assert torch.allclose(again, scores, atol=1e-3) and not again.requires_grad
+    copied = copy.deepcopy(prompt)
+    assert torch.allclose(score_rows(ROWS, copied.scores), scores, atol=1e-3)
+
+
+def test_scores_of_a_model_with_dropout_are_the_same_twice(backbone):
+    dropped = gpt2(backbone, dropout=0.5)
+    rows = [{"text": "fine"}, {"text": "not so good"}]
+    for kind in (InContext, CachedInContext):
+        prompt = kind(dropped, LIST, WORDS, SHOWN[:1])
+        assert torch.equal(prompt.scores(rows), prompt.scores(rows))
+    assert not dropped.model.training
+
+
+@pytest.mark.parametrize("mark", ["[MASK]", "</s>", "<s>", "[PAD]", "[UNK]"])
+def test_marks_spelt_in_a_text_stay_text(backbone, mark):
+    """Only what begins every text is a control token; the words around it are kept."""
+    special = set(backbone.tokenizer.added_tokens_decoder)
+    plain = InContext(backbone, LIST, WORDS, [("so fine", "positive")])
+    prompt = InContext(backbone, LIST, WORDS, [(f"so {mark} fine", "positive")])
+    begin = token_ids(backbone, "", begin=True)
+    assert special.issuperset(begin)
+    newline = set(token_ids(backbone, "\n"))
+    assert not (special - newline).intersection(prompt.prefix[len(begin) :])
+    (query,) = prompt.queries([{"text": f"so {mark} fine"}])
+    assert not (special - newline).intersection(query)
+    assert len(prompt.prefix) > len(plain.prefix) + 1  # spelt out: several tokens
+
+
+def test_braces_are_text(backbone):
+    for template in ("{text} :} {label}\n", '{"a": {text}, "b": {label}}\n'):
+        ask, space, end = split_template(template)
+        prompt = InContext(backbone, template, WORDS, [("a {b} {text} {", "positive")])
+        whole = ask.replace("{text}", "a {b} {text} {", 1) + space + "positive" + end
+        (query,) = prompt.queries([{"text": "{label} {0} }"}])
+        whole += ask.replace("{text}", "{label} {0} }", 1)
+        assert prompt.prefix + query == token_ids(backbone, whole, begin=True)
+
+
+def test_a_template_without_an_end(backbone):
+    prompt = InContext(backbone, "{text} -> {label}", WORDS)
+    ended = InContext(backbone, LIST, WORDS)
+    rows = [{"text": "i loved it"}]
+    assert torch.equal(prompt.scores(rows), ended.scores(rows))
+    assert prompt.complete(rows)[0].startswith(ended.complete(rows)[0])
+    with pytest.raises(ValueError, match="demonstrations run into each other: end it"):
+        InContext(backbone, "{text} -> {label}", WORDS, SHOWN)
+
+
 @pytest.mark.parametrize(
     "template",
     [
@@ -109,6 +267,8 @@ def test_calibrated_content_free_texts_are_uniform_on_average(backbone):
         "{label} {text}",
         "{text} {text} {label}",
         "{text} {x} {label}",
+        "{text!r} {label}",
+        "{text} {label} {label}",
         "text label",
     ],
 )
@@ -130,6 +290,17 @@ def test_what_else_is_refused(backbone):
         match="A prompt has 6[0-9][0-9] tokens, and mini-gpt reads 512: show fewer",
     ):
         InContext(backbone, LIST, WORDS).scores([{"text": "good " * 600}])
+    for word in ("", "\U0001f40c"):
+        with pytest.raises(
+            ValueError, match="has no token of mini-gpt: choose another"
+        ):
+            InContext(backbone, LIST, ["positive", word])
+    with pytest.raises(
+        ValueError, match="A prompt has no tokens: give each prompt one"
+    ):
+        left_padded([[1], []], backbone)
+    with pytest.raises(ValueError, match="content-free texts are 'N/A': give a tuple"):
+        calibrate(InContext(backbone, LIST, WORDS), "N/A")
 
 
 def test_the_made_up_labels_of_chapter_4_were_no_labels_in_training(backbone):

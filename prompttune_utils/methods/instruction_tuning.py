@@ -5,25 +5,37 @@ __all__ = ['MARK', 'fill', 'pair', 'encode', 'sft_batch', 'sft_loss', 'written',
 
 # %% ../../notebooks/05_instruction_tuning.ipynb #export-imports
 import re
-from string import Formatter
 
 import torch
 
 from ..evaluation import score_rows
-from .in_context import after_space, generate, left_padded
-from ..scoring import label_scores
+from prompttune_utils.methods.in_context import (
+    after_space,
+    generate,
+    left_padded,
+    token_ids,
+)
+from ..scoring import label_scores, logits_at
 
 MARK = " ->"  # between instruction and response, as in the lists of chapter 4
 
 # %% ../../notebooks/05_instruction_tuning.ipynb #fill
 def fill(template: str, row: dict) -> str:
-    """The template with its {slots} filled from the row. Raises ValueError when the row lacks one."""
-    slots = [name for _, name, _, _ in Formatter().parse(template) if name is not None]
-    if missing := [name for name in slots if name not in row]:
-        raise ValueError(
-            f"The template {template!r} has the slot {{{missing[0]}}}, which the row does not fill: its columns are {', '.join(row)}."
-        )
-    return template.format(**row)
+    """The template with its {slots} filled from the row.
+
+    A slot is a column's name in braces; what stands in the row is text, braces too.
+    Raises ValueError when the row lacks a slot.
+    """
+
+    def value(slot: re.Match) -> str:
+        if slot[1] not in row:
+            raise ValueError(
+                f"The template {template!r} has the slot {slot[0]}, which the row does "
+                f"not fill: its columns are {', '.join(row)}."
+            )
+        return str(row[slot[1]])
+
+    return re.sub(r"\{([^{}]*)\}", value, template)
 
 
 def pair(template: dict, row: dict) -> dict:
@@ -32,18 +44,16 @@ def pair(template: dict, row: dict) -> dict:
 
 
 def encode(backbone, example: dict) -> tuple[list[int], list[int]]:
-    """Token ids of a pair's instruction, up to the mark, and of its response with the line break that ends it."""
-    asked, answer = (
-        backbone.tokenizer(text, add_special_tokens=False).input_ids
-        for text in (example["input"] + MARK, f" {example['target']}\n")
-    )
-    return backbone.tokenizer(
-        ""
-    ).input_ids + asked, answer  # an empty text gives what begins every text
+    """Token ids of a pair's instruction, up to the mark, and of its response with the
+    line break that ends it."""
+    begin = token_ids(backbone, "", begin=True)  # what begins every text
+    asked = token_ids(backbone, example["input"] + MARK)
+    return begin + asked, token_ids(backbone, f" {example['target']}\n")
 
 # %% ../../notebooks/05_instruction_tuning.ipynb #sft
 def sft_batch(backbone, pairs: list[dict]) -> dict[str, torch.Tensor]:
-    """Inputs of `left_padded` and labels, each (B, T), of instruction-response pairs; -100 on instruction and padding."""
+    """Inputs of `left_padded` and labels, each (B, T), of instruction-response pairs;
+    the labels are -100 on instruction and padding."""
     encoded = [encode(backbone, example) for example in pairs]
     inputs = left_padded([asked + answer for asked, answer in encoded], backbone)
     labels = torch.full_like(inputs["input_ids"], -100)
@@ -53,39 +63,36 @@ def sft_batch(backbone, pairs: list[dict]) -> dict[str, torch.Tensor]:
 
 
 def sft_loss(backbone, pairs: list[dict]) -> torch.Tensor:
-    """Mean cross-entropy of the response tokens of a batch, equal to `model(**sft_batch(backbone, pairs)).loss`."""
+    """Mean cross-entropy of the response tokens of a batch, equal to
+    `model(**sft_batch(backbone, pairs)).loss`."""
     batch = sft_batch(backbone, pairs)
-    following = batch.pop("labels")[:, 1:]  # the state at a token predicts the next one
-    states = backbone.model.base_model(**batch).last_hidden_state[:, :-1]
+    following = batch.pop("labels").roll(-1, dims=1)  # each token predicts the next one
+    following[:, -1] = -100
     answered = following != -100
-    return torch.nn.functional.cross_entropy(
-        backbone.model.get_output_embeddings()(states[answered]), following[answered]
-    )
+    logits = logits_at(backbone.model, batch, answered)
+    return torch.nn.functional.cross_entropy(logits, following[answered])
 
 # %% ../../notebooks/05_instruction_tuning.ipynb #read
 def written(backbone, prompts: list[str], tokens: int = 6) -> list[str]:
-    """What the model writes after each text, at most `tokens` tokens, up to a line break, full stop or comma."""
-    said = generate(
-        backbone, [backbone.tokenizer(prompt).input_ids for prompt in prompts], tokens
-    )
-    return [re.split("[.,，。\n]", text)[0].strip() for text in said]
+    """What the model writes after each text, at most `tokens` tokens, up to a line
+    break, full stop or comma."""
+    ids = [token_ids(backbone, prompt, begin=True) for prompt in prompts]
+    said = generate(backbone, ids, tokens)
+    # a point or a comma inside a number ends nothing
+    mark = r"[，。\n]|\.(?!\d)|,(?!\d{3}(?!\d))"
+    return [re.split(mark, text)[0].strip() for text in said]
 
 
 def answer_scores(
     backbone, prompts: list[str], answers: list[str], batch_size: int = 50
 ) -> torch.Tensor:
-    """Logits (prompts, answers) of the first token of each answer, as the next one after each text."""
-    kept, ids = after_space(backbone, answers)
+    """Logits (prompts, answers) of the first token of each answer, as the next one
+    after each text."""
+    kept, answer_ids = after_space(backbone, answers)
 
     def score(rows):
-        return label_scores(
-            backbone.model,
-            left_padded(
-                [backbone.tokenizer(row["text"] + kept).input_ids for row in rows],
-                backbone,
-            ),
-            ids,
-        )
+        ids = [token_ids(backbone, row["text"] + kept, begin=True) for row in rows]
+        return label_scores(backbone.model, left_padded(ids, backbone), answer_ids)
 
     return score_rows([{"text": prompt} for prompt in prompts], score, batch_size)
 
@@ -93,5 +100,5 @@ def answer_scores(
 def chosen(
     backbone, prompts: list[str], answers: list[str], batch_size: int = 50
 ) -> list[int]:
-    """For each text the index of the answer whose first token is the likeliest next one."""
+    """For each text the index of the answer whose first token is the likeliest next."""
     return answer_scores(backbone, prompts, answers, batch_size).argmax(1).tolist()
