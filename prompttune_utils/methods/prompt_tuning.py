@@ -51,8 +51,8 @@ def label_of(row: dict, words: list[str]) -> int:
     label = row.get("label")
     if label not in range(len(words)):
         raise ValueError(
-            f"A row has no target, and its label {label!r} is not the number of one of "
-            f"the {len(words)} label words: correct the label, or give the words."
+            f"The label {label!r} of a row is not the number of one of the "
+            f"{len(words)} label words: correct the label, or give a target or words."
         )
     return label
 
