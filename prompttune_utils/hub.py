@@ -261,6 +261,27 @@ def load(
     )
 
 
+def position_limit(model) -> int | None:
+    """How many tokens the model can read at once; None where nothing limits them.
+
+    The limit is that of the positions: a table of learned ones (BERT, GPT-2, BART), or
+    the length that rotary ones were made for (Qwen). RoBERTa and its kin number their
+    positions from `padding_idx + 1`, so the first rows of their table serve no token.
+    Relative positions and positions by distance (T5, BLOOM) have no limit. An
+    encoder-decoder gives the limit of its encoder.
+    """
+    config = model.config.get_text_config(encoder=model.config.is_encoder_decoder)
+    names = "max_position_embeddings", "max_encoder_position_embeddings", "max_seq_len"
+    limits = [getattr(config, name, None) or 0 for name in names]
+    if max(limits) <= 0:  # XLNet says -1
+        return None
+    for name, module in model.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if name.endswith(".position_embeddings") and padding is not None:
+            return max(limits) - padding - 1
+    return max(limits)
+
+
 @contextlib.contextmanager
 def _quiet():
     """No progress bars, and no report of weights beside what `load` says itself."""

@@ -320,3 +320,78 @@ def test_mini_bert_loads(capsys):
 
 def test_assets_fit_the_wheel():
     assert sum(f.stat().st_size for f in hub.ASSETS.rglob("*") if f.is_file()) <= 40e6
+
+
+SMALL = dict(
+    vocab_size=60,
+    hidden_size=16,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    intermediate_size=32,
+)
+T5 = dict(
+    vocab_size=60,
+    d_model=16,
+    d_kv=8,
+    d_ff=16,
+    num_layers=1,
+    num_heads=2,
+    decoder_start_token_id=0,
+)
+BART = dict(
+    vocab_size=60,
+    d_model=16,
+    encoder_layers=1,
+    decoder_layers=1,
+    encoder_attention_heads=2,
+    decoder_attention_heads=2,
+    encoder_ffn_dim=16,
+    decoder_ffn_dim=16,
+    decoder_start_token_id=2,
+    bos_token_id=0,
+    eos_token_id=2,
+)
+
+
+@pytest.mark.parametrize(
+    "architecture, settings, limit",
+    [
+        ("BertForMaskedLM", SMALL | {"max_position_embeddings": 20}, 20),
+        ("RobertaForMaskedLM", SMALL | {"max_position_embeddings": 20}, 18),
+        ("MPNetForMaskedLM", SMALL | {"max_position_embeddings": 20}, 18),
+        (
+            "GPT2LMHeadModel",
+            {"vocab_size": 60, "n_embd": 16, "n_layer": 1, "n_head": 2}
+            | {"n_positions": 20, "bos_token_id": 0, "eos_token_id": 0},
+            20,
+        ),
+        ("BartForConditionalGeneration", BART | {"max_position_embeddings": 20}, 20),
+    ],
+)
+@torch.no_grad()
+def test_position_limit_is_what_the_model_can_read(architecture, settings, limit):
+    """RoBERTa's first positions serve no token, BART's table has two rows more."""
+    model_class = getattr(transformers, architecture)
+    model = model_class(model_class.config_class(**settings)).eval()
+    assert hub.position_limit(model) == limit
+
+    def read(length):
+        inputs = {"input_ids": torch.full((1, length), 5)}
+        if model.config.is_encoder_decoder:
+            inputs["decoder_input_ids"] = torch.tensor([[2]])
+        model(**inputs)
+
+    read(limit)
+    with pytest.raises((IndexError, RuntimeError)):
+        read(limit + 1)
+
+
+def test_position_limit_of_models_that_have_none_or_a_trained_one():
+    t5 = transformers.T5Config(**T5, n_positions=20)  # as the file of t5-base says
+    bloom = transformers.BloomConfig(vocab_size=60, hidden_size=16, n_layer=1, n_head=2)
+    qwen = transformers.Qwen2Config(
+        **SMALL, num_key_value_heads=2, max_position_embeddings=20
+    )
+    assert hub.position_limit(transformers.T5ForConditionalGeneration(t5)) is None
+    assert hub.position_limit(transformers.BloomForCausalLM(bloom)) is None
+    assert hub.position_limit(transformers.Qwen2ForCausalLM(qwen)) == 20
