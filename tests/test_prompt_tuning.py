@@ -356,6 +356,16 @@ def test_the_side_of_the_padding_is_not_the_tokenizers(backbone):
         assert model.encode(["cold", "cold soup"])["attention_mask"][0, -1] == 0
 
 
+def test_the_end_of_a_long_text_is_cut_whatever_side_the_tokenizer_cuts(backbone):
+    backbone.tokenizer.truncation_side = "left"
+    model = TextToText(backbone, max_length=4)
+    ids = backbone.tokenizer("cold soup again").input_ids
+    assert len(ids) > 4
+    cut = [*ids[:3], backbone.tokenizer.eos_token_id]
+    assert model.encode(["cold soup again"])["input_ids"].tolist() == [cut]
+    assert backbone.tokenizer.truncation_side == "left"
+
+
 def test_no_text_is_longer_than_the_model_can_read(backbone):
     tiny = tiny_bart(backbone, 16)
     vectors, long = torch.zeros(10, 16), {"text": "soup " * 60, "label": 0}

@@ -6,6 +6,7 @@ __all__ = ['STARTS', 'label_tokens', 'label_of', 'target_of', 'readable', 'read_
            'PromptBank', 'respaced', 'bleu']
 
 # %% ../../notebooks/09_prompt_tuning.ipynb #export-imports
+import copy
 import hashlib
 import json
 from os.path import commonprefix
@@ -69,7 +70,7 @@ def readable(backbone, max_length: int, before: int = 0) -> int:
 
     Raises ValueError when fewer than 2 are left, one token and the mark of the end.
     """
-    limit = getattr(backbone.model.config, "max_position_embeddings", None)
+    limit = hub.position_limit(backbone.model)
     left = max_length if limit is None else min(max_length, limit - before)
     if left < 2:
         raise ValueError(
@@ -104,7 +105,8 @@ class TextToText(torch.nn.Module):
 
     def __init__(self, backbone, words: list[str] = (), max_length: int = 96):
         super().__init__()
-        self.model, self.tokenizer = backbone.model, backbone.tokenizer
+        self.model, self.tokenizer = backbone.model, copy.copy(backbone.tokenizer)
+        self.tokenizer.truncation_side = "right"  # the end is cut
         self.device, self.words = backbone.device, list(words)
         self.max_length = readable(backbone, max_length)
         self.begun, self.label_ids = label_tokens(backbone, self.words)
@@ -112,8 +114,7 @@ class TextToText(torch.nn.Module):
     def encode(self, texts: list[str], side: str = "right") -> dict[str, torch.Tensor]:
         """input_ids and attention_mask, each (B, N), padded on one side."""
         encoded = read_texts(self.tokenizer, texts, self.max_length, side)
-        names = ("input_ids", "attention_mask")
-        return {name: encoded[name].to(self.device) for name in names}
+        return {k: encoded[k].to(self.device) for k in ("input_ids", "attention_mask")}
 
     def inputs(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """What the encoder reads."""
