@@ -12,11 +12,12 @@ import torch
 from transformers import (
     BertConfig,
     BertForMaskedLM,
+    BertModel,
     RobertaConfig,
     RobertaModel,
     T5Config,
+    T5ForConditionalGeneration,
 )
-from transformers import T5ForConditionalGeneration as T5
 
 from prompttune_utils import hub
 from prompttune_utils.methods.deep_prompts import (
@@ -35,6 +36,7 @@ from prompttune_utils.methods.fine_tuning import HeadClassifier
 from prompttune_utils.methods.p_tuning import FreePrompt
 from prompttune_utils.restaurants import restaurants
 from prompttune_utils.training import fit, trainable
+from tests.tiny import ENCODER, T5
 
 TEXTS = ["A warm and funny book.", "冷的汤"]
 
@@ -181,12 +183,6 @@ def test_a_trained_prefix_beats_its_controls():
 
 
 TAGS = ["O", "B-PER", "I-PER"]
-SMALL = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 32,
-}
 
 
 def around(kind, encoder, length):
@@ -221,12 +217,12 @@ def test_the_encoder_that_is_given_stays_free(bert, kind):
 def test_text_and_prompt_fill_the_positions_and_no_more(kind, family):
     """A RoBERTa of 40 positions reads 38 tokens, for its first two are never used."""
     torch.manual_seed(0)
+    shape = ENCODER | {"max_position_embeddings": 40, "pad_token_id": 1}
     if family == "roberta":
-        config = RobertaConfig(vocab_size=20, max_position_embeddings=40, **SMALL)
-        encoder, limit = RobertaModel(config, add_pooling_layer=False).eval(), 38
+        model, limit = RobertaModel(RobertaConfig(**shape)), 38
     else:
-        config = BertConfig(vocab_size=20, max_position_embeddings=40, **SMALL)
-        encoder, limit = BertForMaskedLM(config).eval().base_model, 40
+        model, limit = BertModel(BertConfig(**shape)), 40
+    encoder = model.eval()
     model = around(kind, encoder, 5)
     assert read(model, limit - 5).isfinite().all()
     what = "prefix" if kind == "deep" else "prompt"
@@ -381,18 +377,11 @@ def test_a_model_that_is_no_t5_is_refused(bert):
 def test_dropout_is_on_while_a_prefix_is_trained_and_off_afterwards(bert):
     torch.manual_seed(0)
     backbone = hub.load("seq2seq_lm", name="mini-t5-s", verbose=False)
-    config = T5Config(
-        vocab_size=backbone.model.config.vocab_size,
-        d_model=16,
-        d_kv=8,
-        d_ff=32,
-        num_layers=1,
-        num_heads=2,
-        dropout_rate=0.5,
-        decoder_start_token_id=0,
-    )
-    backbone.model = T5(config).eval()
-    small = BertConfig(vocab_size=len(bert.tokenizer), hidden_dropout_prob=0.5, **SMALL)
+    vocabulary = {"vocab_size": backbone.model.config.vocab_size}
+    config = T5Config(**T5 | vocabulary, dropout_rate=0.5)
+    backbone.model = T5ForConditionalGeneration(config).eval()
+    vocabulary = {"vocab_size": len(bert.tokenizer)}
+    small = BertConfig(**ENCODER | vocabulary, hidden_dropout_prob=0.5)
     bert.model = BertForMaskedLM(small).eval()
     deep = HeadClassifier(bert, 2, pooling="mean")
     deep.encoder = DeepPrompts(deep.encoder, PrefixEncoder(3, 2, 16))

@@ -30,6 +30,7 @@ from prompttune_utils.methods.prompt_oriented import (
     word_ids,
 )
 from prompttune_utils.methods.prompting import PromptClassifier, Template, Verbalizer
+from tests.tiny import ENCODER
 
 DOCUMENTS = [
     [f"Sentence {number} of document {letter}." for number in range(2 + at)]
@@ -252,14 +253,8 @@ def test_a_confidence_that_no_probability_is_above(confidence):
 
 def test_with_dropout_one_seed_gives_one_prompt_and_scores_have_none(backbone):
     torch.manual_seed(0)
-    config = BertConfig(
-        vocab_size=len(backbone.tokenizer),
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        hidden_dropout_prob=0.5,
-    )
+    vocabulary = {"vocab_size": len(backbone.tokenizer)}
+    config = BertConfig(**ENCODER | vocabulary, hidden_dropout_prob=0.5)
     backbone.model = BertForMaskedLM(config).eval().requires_grad_(False)
     prompt, rows = soft(backbone), load_task("reviews-en").pool[:8]
     prompt.model.train()

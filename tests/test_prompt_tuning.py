@@ -9,8 +9,12 @@ import re
 import pytest
 import torch
 from safetensors.torch import save_file
-from transformers import BartConfig, BartForConditionalGeneration, T5Config
-from transformers import T5ForConditionalGeneration as T5
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from prompttune_utils import hub
 from prompttune_utils.data import load_task, majority
@@ -28,6 +32,7 @@ from prompttune_utils.methods.prompt_tuning import (
     write,
 )
 from prompttune_utils.training import fit, trainable
+from tests.tiny import BART, T5
 
 WORDS = ["差", "好"]
 NO_FIT = r"shape \(20, 81\) does not fit mini-t5-s: it reads vectors \(P, 80\)\.$"
@@ -261,47 +266,22 @@ def test_bleu_and_writing(backbone):
     assert write(model, ROWS, 6) == [write(model, [row], 6)[0] for row in ROWS]
 
 
-def tiny_t5(backbone, dropout):
-    """A T5 with random weights and dropout, and the tokenizer of the backbone."""
-    torch.manual_seed(0)
-    config = T5Config(
-        vocab_size=backbone.model.config.vocab_size,
-        d_model=16,
-        d_kv=8,
-        d_ff=32,
-        num_layers=1,
-        num_heads=2,
-        dropout_rate=dropout,
-        decoder_start_token_id=0,
-    )
-    return hub.Backbone(
-        "tiny", T5(config).eval(), backbone.tokenizer, 0.1, None, "cpu", 0.1
-    )
+def tiny(backbone, model):
+    """A small model with random weights, and the tokenizer of the backbone."""
+    return hub.Backbone("tiny", model.eval(), backbone.tokenizer, 0.1, None, "cpu", 0.1)
 
 
-def tiny_bart(backbone, positions):
-    """An encoder-decoder that has learned `positions` positions and no more."""
-    torch.manual_seed(0)
-    config = BartConfig(
-        vocab_size=backbone.model.config.vocab_size,
-        d_model=16,
-        encoder_layers=1,
-        decoder_layers=1,
-        encoder_attention_heads=2,
-        decoder_attention_heads=2,
-        encoder_ffn_dim=32,
-        decoder_ffn_dim=32,
-        max_position_embeddings=positions,
-        decoder_start_token_id=0,
-    )
-    model = BartForConditionalGeneration(config).eval()
-    return hub.Backbone("tiny", model, backbone.tokenizer, 0.1, None, "cpu", 0.1)
+def settings(backbone, shape, **more):
+    vocabulary = backbone.model.config.vocab_size
+    return shape | {"vocab_size": vocabulary, "decoder_start_token_id": 0} | more
 
 
 def test_dropout_is_on_while_the_prompt_is_trained_and_off_afterwards(backbone):
-    tiny = tiny_t5(backbone, 0.5)
-    vectors = starting_vectors(tiny, 4, "vocabulary", 0)
-    model, losses = PromptTuned(tiny, vectors, WORDS), []
+    torch.manual_seed(0)
+    config = T5Config(**settings(backbone, T5, dropout_rate=0.5))
+    small = tiny(backbone, T5ForConditionalGeneration(config))
+    vectors = starting_vectors(small, 4, "vocabulary", 0)
+    model, losses = PromptTuned(small, vectors, WORDS), []
 
     def loss(rows):
         losses.append([model.label_loss(rows).item() for _ in range(2)])
@@ -311,7 +291,7 @@ def test_dropout_is_on_while_the_prompt_is_trained_and_off_afterwards(backbone):
     assert all(first != second for first, second in losses)
     with torch.inference_mode():
         assert torch.equal(model.scores(ROWS), model.scores(ROWS))
-    again = PromptTuned(tiny, model.prompt, WORDS)  # the backbone is in eval mode too
+    again = PromptTuned(small, model.prompt, WORDS)  # the backbone is in eval mode too
     with torch.inference_mode():
         assert torch.equal(model.scores(ROWS), again.scores(ROWS))
 
@@ -367,13 +347,15 @@ def test_the_end_of_a_long_text_is_cut_whatever_side_the_tokenizer_cuts(backbone
 
 
 def test_no_text_is_longer_than_the_model_can_read(backbone):
-    tiny = tiny_bart(backbone, 16)
+    torch.manual_seed(0)
+    config = BartConfig(**settings(backbone, BART, max_position_embeddings=16))
+    small = tiny(backbone, BartForConditionalGeneration(config))
     vectors, long = torch.zeros(10, 16), {"text": "soup " * 60, "label": 0}
     for model, length, total in (
-        (TextToText(tiny, WORDS), 16, 16),
-        (TextToText(tiny, WORDS, max_length=9), 9, 9),
-        (PromptTuned(tiny, vectors, WORDS), 6, 16),
-        (PromptBank(tiny, {"a": vectors, "b": vectors[:3]}, WORDS), 6, 16),
+        (TextToText(small, WORDS), 16, 16),
+        (TextToText(small, WORDS, max_length=9), 9, 9),
+        (PromptTuned(small, vectors, WORDS), 6, 16),
+        (PromptBank(small, {"a": vectors, "b": vectors[:3]}, WORDS), 6, 16),
     ):
         row = long | {"prompt": "a"}
         assert model.inputs([row])["attention_mask"].shape[1] == total
@@ -383,7 +365,7 @@ def test_no_text_is_longer_than_the_model_can_read(backbone):
         with pytest.raises(
             ValueError, match=r"tiny can read \d tokens of it: choose a larger max_le"
         ):
-            PromptTuned(tiny, vectors, WORDS, length)
+            PromptTuned(small, vectors, WORDS, length)
 
 
 @pytest.mark.parametrize("label", [2, -1, -100, None, "1"])
