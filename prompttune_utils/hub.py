@@ -1,17 +1,22 @@
-"""Where models and data come from: a path, a packaged asset, a mirror folder, or the Hugging Face hub, in this order."""
+"""Where models and data come from.
+
+In this order: a path, a packaged asset, a mirror folder, the Hugging Face hub.
+"""
 
 import contextlib
 import copy
 import dataclasses
 import hashlib
 import os
+import re
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
 
-# role -> language -> (model, learning rate for tuning all its weights through a prompt, and with a new head), for each PROMPTTUNE_SCALE
+# PROMPTTUNE_SCALE -> role -> language -> (model, learning rate for tuning all its
+# weights through a prompt, the same with a new head)
 SCALES = {
     "mini": {
         "masked_lm": {"en": ("mini-bert", 3e-5, 3e-4), "zh": ("mini-bert", 3e-5, 3e-4)},
@@ -38,6 +43,8 @@ CLASSES = {
     "causal_lm": "AutoModelForCausalLM",
     "seq2seq_lm": "AutoModelForSeq2SeqLM",
 }
+# what old files keep of each layer beside its weights: masks, angles of positions
+CONSTANTS = "attn.bias", "attention.bias", "masked_bias", "causal_mask", "inv_freq"
 
 
 class NotFound(FileNotFoundError):
@@ -46,7 +53,10 @@ class NotFound(FileNotFoundError):
 
 @dataclass
 class Place:
-    """Where a name was found: `kind` is path, asset, mirror or hub; `location` is a folder, or the hub id."""
+    """Where a name was found.
+
+    `kind` is path, asset, mirror or hub; `location` is a folder, or the hub id.
+    """
 
     name: str
     kind: str
@@ -66,8 +76,8 @@ class Place:
 class Backbone:
     """A loaded language model and its tokenizer, with defaults for tuning all weights.
 
-    Whoever trains weights trains those of a `copy()`; whoever trains a prompt before the
-    model takes `frozen()`. Neither touches the backbone it was given.
+    Whoever trains weights trains those of a `copy()`; whoever trains a prompt before
+    the model takes `frozen()`. Neither touches the backbone it was given.
 
     `model` is on `device`; `learning_rate` is for tuning all weights through a prompt,
     `head_learning_rate` for tuning them with a new head.
@@ -96,7 +106,11 @@ class Backbone:
 
 
 def scale() -> str:
-    """`mini` or `full`, from PROMPTTUNE_SCALE (default mini). Raises ValueError for another word."""
+    """`mini` or `full`, from PROMPTTUNE_SCALE (default mini).
+
+    Raises:
+        ValueError: it is another word.
+    """
     chosen = os.environ.get("PROMPTTUNE_SCALE", "mini")
     if chosen not in SCALES:
         raise ValueError(
@@ -111,7 +125,13 @@ def offline() -> bool:
 
 
 def reachable(seconds: float = 10) -> bool:
-    """Whether the hub answers within so many seconds; its own client would try again and again, for minutes."""
+    """Whether the hub answers within so many seconds.
+
+    Its own client would try again and again, for minutes. False when HF_HUB_OFFLINE
+    forbids the hub.
+    """
+    if offline():
+        return False
     import huggingface_hub
 
     answers = []
@@ -124,7 +144,8 @@ def reachable(seconds: float = 10) -> bool:
                 )
             )
 
-    # in a thread, for no timeout bounds how long a name is looked up, or how many addresses are tried
+    # in a thread, for no timeout bounds how long a name is looked up, or how many
+    # addresses are tried
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
     asking.join(seconds)
@@ -135,12 +156,35 @@ def not_fetched(place: Place, cause: Exception | str) -> NotFound:
     """The error for what the hub did not give; one sentence."""
     cause = cause if isinstance(cause, str) else type(cause).__name__
     return NotFound(
-        f"{place.name!r} could not be fetched from the hub ({cause}): check the network, or set PROMPTTUNE_MIRROR to a folder that holds it."
+        f"{place.name!r} could not be fetched from the hub ({cause}): check the "
+        "network, or set PROMPTTUNE_MIRROR to a folder that holds it."
     )
 
 
+def in_cache(name: str, wanted: str) -> bool:
+    """Whether the hub's cache on this machine holds `name`.
+
+    It is a model if the wanted file is its config.json, else a data set.
+    """
+    from huggingface_hub import snapshot_download
+
+    is_model = wanted == "config.json"
+    try:
+        folder = snapshot_download(
+            name,
+            repo_type="model" if is_model else "dataset",
+            allow_patterns=wanted if is_model else None,
+            local_files_only=True,
+        )
+    except (OSError, ValueError):  # not there; no name of the hub
+        return False
+    return not is_model or (Path(folder) / wanted).is_file()
+
+
 def resolve(name: str, wanted: str = "config.json") -> Place:
-    """Finds `name`; `wanted` is a file that a folder must hold to count (a glob pattern).
+    """Finds `name`; `wanted` is a file that a folder must hold (a glob pattern).
+
+    Where HF_HUB_OFFLINE forbids the hub, its cache on this machine still counts.
 
     Raises:
         NotFound: one sentence: what was looked for, where, and what to do.
@@ -156,10 +200,12 @@ def resolve(name: str, wanted: str = "config.json") -> Place:
             looked.append(f"{folder} (which has no {wanted})")
         else:
             looked.append(str(folder))
-    if "/" in name and not name.startswith((".", "/", "~")) and not offline():
+    of_hub = "/" in name and not name.startswith((".", "/", "~"))
+    if of_hub and (not offline() or in_cache(name, wanted)):
         return Place(name, "hub", name)
     raise NotFound(
         f"{name!r} was not found in {', '.join(looked)}"
+        + (", nor in the hub's cache" if of_hub and offline() else "")
         + (", and the hub is switched off by HF_HUB_OFFLINE" if offline() else "")
         + ": give a folder, a packaged name ("
         + ", ".join(packaged())
@@ -186,68 +232,28 @@ def load(
         verbose: print where the model was found.
 
     Raises:
-        NotFound: the model is nowhere. ValueError: unknown role, or weights that cannot be read.
+        NotFound: the model is nowhere.
+        ValueError: unknown role or language; weights that cannot be read, are damaged,
+            or belong to another model; a model that cannot do what the role asks.
     """
-    import transformers
-
     table = SCALES[scale()]
     if role not in table:
         raise ValueError(
-            f"There is no {role!r} at scale {scale()!r}: choose one of {', '.join(table)}."
+            f"There is no {role!r} at scale {scale()!r}: choose one of "
+            f"{', '.join(table)}."
+        )
+    if language not in table[role]:
+        raise ValueError(
+            f"There is no {role} for the language {language!r} at scale {scale()!r}: "
+            f"choose one of {', '.join(table[role])}."
         )
     chosen, learning_rate, head_learning_rate = table[role][language]
-    place = resolve(name or chosen)
-    device = "cpu"
-    if scale() == "full":
-        import torch
-
-        device = (
-            "cuda"
-            if torch.cuda.is_available()
-            else "mps"
-            if torch.backends.mps.is_available()
-            else "cpu"
-        )
-    # on CPUs the backward pass of torch's fused attention is slower than the plain one
-    attention = {"attn_implementation": "eager"} if device == "cpu" else {}
-    answers = place.kind != "hub" or reachable()
-    try:
-        with _quiet():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(
-                place.location, local_files_only=not answers
-            )
-            model, found = getattr(transformers, CLASSES[role]).from_pretrained(
-                place.location,
-                local_files_only=not answers,
-                use_safetensors=True,
-                dtype="float32",
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are refused below, by name
-                **attention,
-            )
-    except (
-        Exception
-    ) as error:  # every backend has its own class for a damaged or missing file
-        if place.kind == "hub":
-            raise not_fetched(
-                place, error if answers else "it does not answer"
-            ) from None
-        cause = f"{type(error).__name__}: {str(error).partition(chr(10))[0][:120]}"
-        raise ValueError(
-            f"{place.name!r} in {place.location} cannot be loaded as {role} ({cause}): fetch or build the folder again."
-        ) from None
-    # these would start anew, at random
-    if unfit := sorted(
-        {*found["missing_keys"], *(key for key, *_ in found["mismatched_keys"])}
-    ):
-        raise ValueError(
-            f"The weights of {place.name!r} in {place.location} lack {len(unfit)} tensors of a {role}, or have them in another shape ({unfit[0]}): "
-            "fetch or build the folder again, or choose a model made for this."
-        )
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):
-        raise ValueError(
-            f"{place.name!r} in {place.location} has no tokenizer: fetch or build the folder again."
-        )
+    place = resolve(chosen if name is None else str(name))
+    device = _device()
+    model, tokenizer, report = _read(place, role, device)
+    _check_weights(place, role, model, report)
+    _check_tokenizer(place, tokenizer, model)
+    _check_role(place, role, model, tokenizer)
     if verbose:
         print(place)
     return Backbone(
@@ -259,6 +265,160 @@ def load(
         device,
         head_learning_rate,
     )
+
+
+def _device() -> str:
+    """cpu for the minis; at the full scale a GPU if there is one."""
+    import torch
+
+    if scale() == "full" and torch.cuda.is_available():
+        return "cuda"
+    if scale() == "full" and torch.backends.mps.is_available():
+        return "mps"
+    return "cpu"
+
+
+def _read(place: Place, role: str, device: str) -> tuple:
+    """The model, its tokenizer, and transformers' report of missing and unused weights.
+
+    Raises:
+        NotFound: the hub did not give it. ValueError: the files cannot be read.
+    """
+    import transformers
+    from safetensors import SafetensorError
+
+    # on CPUs the backward pass of torch's fused attention is slower than the plain one
+    attention = {"attn_implementation": "eager"} if device == "cpu" else {}
+    answers = place.kind != "hub" or reachable()
+    try:
+        with _quiet():
+            tokenizer = transformers.AutoTokenizer.from_pretrained(
+                place.location, local_files_only=not answers
+            )
+            model, report = getattr(transformers, CLASSES[role]).from_pretrained(
+                place.location,
+                local_files_only=not answers,
+                use_safetensors=True,
+                dtype="float32",
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # `_check_weights` refuses them by name
+                **attention,
+            )
+    # every backend has its own class for a damaged or missing file
+    except Exception as error:
+        if place.kind == "hub" and not isinstance(error, (ValueError, SafetensorError)):
+            cause = error
+            if not answers:
+                cause = "HF_HUB_OFFLINE is set" if offline() else "it does not answer"
+            raise not_fetched(place, cause) from None
+        first_line = str(error).partition("\n")[0][:120]
+        raise ValueError(
+            f"{place.name!r} in {place.location} cannot be loaded as {role} "
+            f"({type(error).__name__}: {first_line}): fetch or build the folder again."
+        ) from None
+    return model, tokenizer, report
+
+
+def _check_weights(place: Place, role: str, model, report: dict) -> None:
+    """Refuses weights that the model lacks, cannot place, or that are no numbers."""
+    weights = f"The weights of {place.name!r} in {place.location}"
+    mismatched = {key for key, *_ in report["mismatched_keys"]}
+    # transformers would start these anew, at random
+    anew = sorted(mismatched | set(report["missing_keys"]))
+    if anew:
+        raise ValueError(
+            f"{weights} lack {len(anew)} tensors of a {role}, or have them in another "
+            f"shape ({anew[0]}): fetch or build the folder again, or choose a model "
+            "made for this."
+        )
+    # and leave these out; a pooler or another task's head is no loss, a layer is
+    stacks = {_stack(key) for key in model.state_dict()} - {None}
+    unused = []
+    for key in sorted(report["unexpected_keys"]):
+        layers = _stack(key)
+        if layers is None or key.endswith(CONSTANTS):
+            continue
+        # a file may leave out the name of the whole: h for transformer.h
+        if any(f".{stack}".endswith(f".{layers}") for stack in stacks):
+            unused.append(key)
+    if unused:
+        raise ValueError(
+            f"{weights} have {len(unused)} tensors in layers that its config.json does "
+            f"not describe ({unused[0]}): fetch or build the folder again."
+        )
+    for key, value in model.state_dict().items():
+        if not value.isfinite().all():
+            raise ValueError(
+                f"{weights} hold NaN or infinite numbers ({key}): fetch or build the "
+                "folder again."
+            )
+
+
+def _stack(key: str) -> str | None:
+    """The list of layers that a tensor belongs to: bert.encoder.layer of
+    bert.encoder.layer.2.output.dense.bias; None if it belongs to none."""
+    found = re.match(r"(.+?)\.\d+\.", key)
+    return found[1] if found else None
+
+
+def _check_tokenizer(place: Place, tokenizer, model) -> None:
+    """Refuses a tokenizer that does not fit; one without a pad token pads with its end
+    of text, which the attention mask hides."""
+    where = f"{place.name!r} in {place.location}"
+    if len(_ordinary_tokens(tokenizer)) < 2:
+        raise ValueError(f"{where} has no tokenizer: fetch or build the folder again.")
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise ValueError(
+            f"{where} has a tokenizer of {len(tokenizer)} tokens and embeddings for "
+            f"{rows}: fetch or build the folder again."
+        )
+    if tokenizer.pad_token is None:
+        if tokenizer.eos_token is None:
+            raise ValueError(
+                f"{where} has a tokenizer with neither a pad token nor an end of text: "
+                "name a pad_token in its tokenizer_config.json."
+            )
+        tokenizer.pad_token = tokenizer.eos_token
+
+
+def _ordinary_tokens(tokenizer) -> list[int]:
+    """The ids of all tokens that are no control tokens."""
+    special = set(tokenizer.all_special_ids)
+    return [i for i in range(len(tokenizer)) if i not in special]
+
+
+def _check_role(place: Place, role: str, model, tokenizer) -> None:
+    """Refuses a model that runs in this role, but not as the role means."""
+    problem = None
+    if role == "seq2seq_lm":
+        if not model.config.is_encoder_decoder:
+            problem = "its config.json says that it is no encoder-decoder"
+        elif model.config.decoder_start_token_id is None:
+            problem = "its config.json has no decoder_start_token_id"
+    else:
+        sees_later = _sees_later_tokens(model, tokenizer)
+        if sees_later and role == "causal_lm":
+            problem = "its positions see later tokens, as those of an encoder do"
+        if not sees_later and role == "masked_lm":
+            problem = "its positions do not see later tokens, as those of a decoder"
+    if problem:
+        raise ValueError(
+            f"{place.name!r} in {place.location} cannot be loaded as {role} "
+            f"({problem}): choose a model made for this."
+        )
+
+
+def _sees_later_tokens(model, tokenizer) -> bool:
+    """Whether another last token changes the logits of the positions before it."""
+    import torch
+
+    word, other = _ordinary_tokens(tokenizer)[:2]
+    ids = torch.tensor([[word, word, word], [word, word, other]])
+    with torch.no_grad():
+        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    one, another = logits[:, :-1]  # (2, V) each
+    return bool((one - another).abs().max() > 1e-4 * one.abs().max())
 
 
 def position_limit(model) -> int | None:
@@ -297,9 +457,16 @@ def _quiet():
 
 
 def weights_hash(model) -> str:
-    """SHA-256 (first 16 hex digits) over the names and values of all weights: equal before and after when a backbone is frozen."""
+    """SHA-256 (first 16 hex digits) over the names and the bytes of all weights.
+
+    It is equal before and after when a backbone is frozen.
+    """
+    import torch
+
     digest = hashlib.sha256()
     for key, value in sorted(model.state_dict().items()):
         digest.update(key.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        # as bytes, for NumPy has no bfloat16
+        flat = value.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(flat.numpy().tobytes())
     return digest.hexdigest()[:16]
