@@ -1,4 +1,7 @@
-"""P-tuning v2 and Prefix-Tuning, exported from chapter 11: shapes, what gets gradients, what stays, and entity F1 by hand."""
+"""P-tuning v2 and Prefix-Tuning, exported from chapter 11.
+
+Shapes, what gets gradients, what stays, what is refused, and entity F1 by hand.
+"""
 
 import copy
 import math
@@ -6,18 +9,34 @@ from collections import Counter
 
 import pytest
 import torch
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    RobertaConfig,
+    RobertaModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from prompttune_utils import hub
 from prompttune_utils.methods.deep_prompts import (
     DeepPrompts,
+    InputPrompts,
     PrefixEncoder,
     PrefixTuned,
+    Tagger,
+    attentions,
     entity_f1,
     key_value_pairs,
     spans,
+    tag_rows,
 )
+from prompttune_utils.methods.fine_tuning import HeadClassifier
+from prompttune_utils.methods.p_tuning import FreePrompt
 from prompttune_utils.restaurants import restaurants
 from prompttune_utils.training import fit, trainable
+from tests.tiny import ENCODER, T5
 
 TEXTS = ["A warm and funny book.", "冷的汤"]
 
@@ -77,7 +96,8 @@ def test_a_text_too_long_for_the_prefix_is_named(bert):
     ids = torch.full((1, limit - 4), 9)
     with pytest.raises(
         ValueError,
-        match=f"{limit - 4} tokens and a prefix of 5 exceed the model's {limit} positions: cut the text",
+        match=f"{limit - 4} tokens and a prefix of 5 exceed the model's {limit} "
+        "positions: cut the text or shorten the prefix",
     ):
         deep(ids, torch.ones_like(ids))
 
@@ -111,7 +131,10 @@ def test_entities():
 
 
 def test_a_trained_prefix_beats_its_controls():
-    """Descriptions of restaurants, the backbone frozen, loss a token on unseen ones: below the guess by frequency, an untrained prefix and random weights."""
+    """Descriptions of restaurants, the backbone frozen, loss a token on unseen ones.
+
+    Below the guess by frequency, an untrained prefix and random weights.
+    """
     backbone = hub.load("seq2seq_lm", name="mini-t5-s", verbose=False)
     parts = [
         [
@@ -157,3 +180,224 @@ def test_a_trained_prefix_beats_its_controls():
         <= min(reached["untrained"], reached["random weights"], reached["guess"]) - 0.5
     ), reached
     assert hub.weights_hash(backbone.model) == before
+
+
+TAGS = ["O", "B-PER", "I-PER"]
+
+
+def around(kind, encoder, length):
+    """An encoder with a prefix in every layer, or with a prompt before its input."""
+    layers, width = encoder.config.num_hidden_layers, encoder.config.hidden_size
+    if kind == "deep":
+        return DeepPrompts(encoder, PrefixEncoder(length, layers, width))
+    return InputPrompts(encoder, FreePrompt(torch.randn(length, width)))
+
+
+def read(model, tokens, rows=1):
+    ids = torch.full((rows, tokens), 9)
+    return model(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+
+
+@pytest.mark.parametrize("kind", ["deep", "input"])
+def test_the_encoder_that_is_given_stays_free(bert, kind):
+    encoder = bert.model.base_model
+    model = around(kind, encoder, 3)
+    assert all(p.requires_grad for p in encoder.parameters())
+    before = read(model, 8)
+    model.train()
+    assert not encoder.training
+    model.eval()
+    with torch.no_grad():  # the weights are shared: one step of whoever tunes them
+        encoder.get_input_embeddings().weight[9].add_(1.0)
+    assert not torch.equal(read(model, 8), before)
+
+
+@pytest.mark.parametrize("kind", ["deep", "input"])
+@pytest.mark.parametrize("family", ["bert", "roberta"])
+def test_text_and_prompt_fill_the_positions_and_no_more(kind, family):
+    """A RoBERTa of 40 positions reads 38 tokens, for its first two are never used."""
+    torch.manual_seed(0)
+    shape = ENCODER | {"max_position_embeddings": 40, "pad_token_id": 1}
+    if family == "roberta":
+        model, limit = RobertaModel(RobertaConfig(**shape)), 38
+    else:
+        model, limit = BertModel(BertConfig(**shape)), 40
+    encoder = model.eval()
+    model = around(kind, encoder, 5)
+    assert read(model, limit - 5).isfinite().all()
+    what = "prefix" if kind == "deep" else "prompt"
+    with pytest.raises(
+        ValueError,
+        match=f"{limit - 4} tokens and a {what} of 5 exceed the model's {limit} pos",
+    ):
+        read(model, limit - 4)
+
+
+def test_prompts_of_another_width_are_refused(bert):
+    encoder = bert.model.base_model
+    deep = DeepPrompts(encoder, PrefixEncoder(5, 4, 96))
+    with pytest.raises(
+        ValueError, match="A prefix of the width 768 does not fit 4 layers of 192: make"
+    ):
+        read(deep, 8)
+    shallow = InputPrompts(encoder, FreePrompt(torch.zeros(5, 191)))
+    with pytest.raises(ValueError, match=r"shape \(5, 191\) does not fit word embedd"):
+        read(shallow, 8)
+    with pytest.raises(
+        ValueError, match="A prefix of the width 7 cannot be shared by 2 layers of 3"
+    ):
+        key_value_pairs(torch.zeros(4, 7), 2, 3)
+
+
+def tagger_of(bert, max_length=128):
+    """A tagger that knows "anna", "bert" and no other word."""
+    torch.manual_seed(0)
+    tagger = Tagger(bert, TAGS, max_length)
+    rows = [
+        {"words": ["anna", "and", "bert"], "tags": ["B-PER", "O", "B-PER"]},
+        {"words": ["we", "live", "here"], "tags": ["O", "O", "O"]},
+    ]
+    fit(tagger, rows, tagger.loss, learning_rate=1e-3, steps=15, batch_size=2)
+    assert tag_rows(tagger, rows) == [row["tags"] for row in rows]
+    return tagger
+
+
+def test_every_word_has_a_tag_and_no_tag_moves_to_another_word(bert):
+    tagger = tagger_of(bert)
+    rows = [
+        {"words": ["\ufe0f", "anna", "\u200b", "bert", ""]},
+        {"words": ["anna"]},
+        {"words": []},
+    ]
+    expected = [["O", "B-PER", "O", "B-PER", "O"], ["B-PER"], []]
+    assert tag_rows(tagger, rows) == expected
+    assert tag_rows(tagger, rows, batch_size=1) == expected
+    tagger.max_length = 4  # two tokens beside [CLS] and [SEP]
+    row = {"words": ["anna", "and", "bert", "anna"], "tags": ["O"] * 3 + ["B-PER"]}
+    assert tag_rows(tagger, [row]) == [["B-PER", "O", "O", "O"]]
+    assert tagger.loss([row]).isfinite()
+
+
+def test_the_loss_of_a_tagger_counts_first_tokens_of_words(bert):
+    torch.manual_seed(0)
+    tagger = Tagger(bert, TAGS)
+    row = {"words": ["\ufe0f", "unbelievably", "anna"], "tags": ["O", "O", "B-PER"]}
+    ids = bert.tokenizer("unbelievably anna").input_ids
+    assert len(ids) > 4  # the first word has several tokens
+    with torch.inference_mode():
+        states = tagger.encoder(torch.tensor([ids])).last_hidden_state[0]
+        logits = tagger.head(states[[1, len(ids) - 2]])
+        by_hand = torch.nn.functional.cross_entropy(logits, torch.tensor([0, 1]))
+        assert torch.isclose(tagger.loss([row]), by_hand, atol=1e-5)
+
+
+def test_control_tokens_among_the_words_stay_text(bert):
+    tagger = tagger_of(bert)
+    words, seen = ["[SEP]", "anna", "[MASK]", "[PAD]"], []
+    hook = tagger.encoder.register_forward_pre_hook(
+        lambda module, args, inputs: seen.append(inputs["input_ids"][0].tolist()),
+        with_kwargs=True,
+    )
+    assert tag_rows(tagger, [{"words": words}])[0][1] == "B-PER"
+    hook.remove()
+    tokenizer, controls = bert.tokenizer, set(bert.tokenizer.all_special_ids)
+    assert [i for i in seen[0] if i in controls] == [
+        tokenizer.cls_token_id,
+        tokenizer.sep_token_id,
+    ]
+
+
+def test_the_side_of_the_padding_is_not_the_tokenizers(bert):
+    tagger = tagger_of(bert)
+    rows = [{"words": ["anna"]}, {"words": ["we", "live", "here", "anna"]}]
+    expected = tag_rows(tagger, rows)
+    bert.tokenizer.padding_side = "left"
+    assert tag_rows(tagger, rows) == expected
+    assert tagger.read(rows)[1][0] == {0: 1}
+
+
+def test_rows_that_a_tagger_refuses(bert):
+    tagger = Tagger(bert, TAGS)
+    for row, problem in (
+        ({"words": ["anna"], "tags": ["O", "O"]}, "1 words and 2 tags: give one tag"),
+        ({"words": ["anna"], "tags": ["B-LOC"]}, "tag 'B-LOC': use one of O, B-PER"),
+        ({"words": ["\ufe0f"], "tags": ["O"]}, "No word of the batch has a token"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            tagger.loss([row])
+    with pytest.raises(ValueError, match=r"The tags \['B-PER'\] lack O: add it"):
+        Tagger(bert, ["B-PER"])
+    for lines in ([["O"]], [["O", "O"], ["O"]], []):
+        with pytest.raises(ValueError, match="with one tag for each word"):
+            entity_f1(lines, [["O", "O"]])
+
+
+def test_a_copy_after_use_is_a_model_of_its_own():
+    backbone = hub.load("seq2seq_lm", name="mini-t5-s", verbose=False)
+    tuned = PrefixTuned(backbone, 3, words=["差", "好"])
+    rows = [{"text": text, "label": 1} for text in TEXTS]
+    tuned.loss(rows).backward()
+    before = tuned.scores(rows).detach()
+    copied = copy.deepcopy(tuned)
+    assert torch.equal(copied.scores(rows), before)
+    fit(copied, rows, copied.loss, learning_rate=0.3, steps=2)
+    assert torch.equal(tuned.scores(rows), before)
+    assert not torch.allclose(copied.scores(rows), before)
+    kept = [
+        value
+        for module in tuned.modules()
+        for value in vars(module).values()
+        if isinstance(value, torch.Tensor)
+    ]
+    assert kept == []
+
+
+def test_an_error_in_between_leaves_no_prefix_behind():
+    backbone = hub.load("seq2seq_lm", name="mini-t5-s", verbose=False)
+    tuned = PrefixTuned(backbone, 3)
+    with pytest.raises(IndexError):
+        tuned.model.encoder(input_ids=torch.tensor([[10**6]]))
+    copy.deepcopy(tuned)
+
+
+def test_the_t5_that_is_given_stays_as_it_is():
+    backbone = hub.load("seq2seq_lm", name="mini-t5-s", verbose=False)
+    before = backbone.model.config._attn_implementation
+    PrefixTuned(backbone, 3)
+    assert backbone.model.config._attn_implementation == before != "prefix"
+    assert all(p.requires_grad for p in backbone.model.parameters())
+    assert not backbone.model.encoder._forward_pre_hooks
+
+
+def test_a_model_that_is_no_t5_is_refused(bert):
+    with pytest.raises(ValueError, match="attention of a bert is not known here: take"):
+        attentions(bert.model)
+
+
+def test_dropout_is_on_while_a_prefix_is_trained_and_off_afterwards(bert):
+    torch.manual_seed(0)
+    backbone = hub.load("seq2seq_lm", name="mini-t5-s", verbose=False)
+    vocabulary = {"vocab_size": backbone.model.config.vocab_size}
+    config = T5Config(**T5 | vocabulary, dropout_rate=0.5)
+    backbone.model = T5ForConditionalGeneration(config).eval()
+    vocabulary = {"vocab_size": len(bert.tokenizer)}
+    small = BertConfig(**ENCODER | vocabulary, hidden_dropout_prob=0.5)
+    bert.model = BertForMaskedLM(small).eval()
+    deep = HeadClassifier(bert, 2, pooling="mean")
+    deep.encoder = DeepPrompts(deep.encoder, PrefixEncoder(3, 2, 16))
+    rows = [{"text": text, "label": 1} for text in TEXTS]
+    tuned = PrefixTuned(backbone, 3, words=["差", "好"])
+    for model in (tuned, deep):
+        losses = []
+
+        def loss(batch, model=model, losses=losses):
+            losses.append(model.loss(batch).item())
+            return model.loss(batch)
+
+        taken = fit(model, rows, loss, learning_rate=0.1, steps=2, batch_size=2)
+        assert all(a != b for a, b in zip(losses, taken, strict=True))
+        with torch.inference_mode():
+            first = model.scores(rows)
+            assert torch.equal(model.scores(rows), first)
+            alone = torch.cat([model.scores([row]) for row in rows])
+            assert torch.allclose(alone, first, atol=1e-4)

@@ -1,8 +1,20 @@
-"""Prompt tuning, exported from chapter 9: what moves, where vectors start, the bank, saving and what is refused."""
+"""Prompt tuning, exported from chapter 9.
+
+What moves, where vectors start, the bank, saving, and what is refused.
+"""
+
+import math
+import re
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from prompttune_utils import hub
 from prompttune_utils.data import load_task, majority
@@ -12,14 +24,18 @@ from prompttune_utils.methods.prompt_tuning import (
     PromptTuned,
     TextToText,
     bleu,
+    checksum,
     load_prompt,
+    respaced,
     save_prompt,
     starting_vectors,
     write,
 )
 from prompttune_utils.training import fit, trainable
+from tests.tiny import BART, T5
 
 WORDS = ["差", "好"]
+NO_FIT = r"shape \(20, 81\) does not fit mini-t5-s: it reads vectors \(P, 80\)\.$"
 ROWS = [
     {"text": "房间很干净，服务也好", "label": 1},
     {"text": "cold soup", "label": 0},
@@ -81,6 +97,23 @@ def test_exactly_the_prompt_moves(backbone):
     )
 
 
+def test_the_backbone_that_is_given_stays_as_it_is(backbone):
+    """A frozen backbone would turn what is tuned on it later into something else."""
+    model = PromptTuned(backbone, starting_vectors(backbone, 3, "random", 0), WORDS)
+    PromptBank(backbone, {"a": model.prompt}, WORDS)
+    modes = []
+
+    def after_step(step):
+        modes.append((model.model.training, backbone.model.training))
+
+    fit(model, ROWS, model.loss, learning_rate=0.1, steps=1, after_step=after_step)
+    assert all(p.requires_grad for p in backbone.model.parameters())
+    assert modes == [(True, False)]
+    assert trainable(TextToText(backbone)) == sum(
+        p.numel() for p in backbone.model.parameters()
+    )
+
+
 def test_where_vectors_start(backbone):
     matrix = backbone.model.get_input_embeddings().weight
     assert starting_vectors(backbone, 100, "random", 0).abs().max() <= 0.5
@@ -98,7 +131,10 @@ def test_where_vectors_start(backbone):
 
 
 def test_label_words_that_begin_alike(backbone):
-    """As with SentencePiece, which may write the mark of a word's beginning as a token of its own: the first token that differs is compared."""
+    """The first token that differs is compared.
+
+    As with SentencePiece, which may write the mark of a word's beginning as a token.
+    """
     words = ["很差", "很好"]
     ids = [
         backbone.tokenizer(word, add_special_tokens=False).input_ids for word in words
@@ -115,7 +151,7 @@ def test_label_words_that_begin_alike(backbone):
     for wrong in (["很", "很好"], ["很差", "很好", "很好吃"]):
         with pytest.raises(
             ValueError,
-            match="begin with the same token of mini-t5-s: choose words that differ at once",
+            match="begin with the same token of mini-t5-s: choose words that differ",
         ):
             TextToText(backbone, wrong)
 
@@ -154,7 +190,8 @@ def test_saving_and_what_is_refused(backbone, tmp_path):
     )
     with pytest.raises(
         ValueError,
-        match="reviews.safetensors was trained for mini-t5-s .* and mini-t5 has the weights .*: load it with its own backbone",
+        match="reviews.safetensors was trained for mini-t5-s .* and mini-t5 has the "
+        "weights .*: load it with its own backbone",
     ):
         load_prompt(path, hub.load("seq2seq_lm", name="mini-t5", verbose=False))
     save_file({"prompt": vectors}, str(tmp_path / "bare.safetensors"))
@@ -166,18 +203,26 @@ def test_saving_and_what_is_refused(backbone, tmp_path):
     for name in ("half", "text", "foreign"):
         with pytest.raises(
             ValueError,
-            match=rf"{name}.safetensors is no saved prompt, or is damaged \(.*\): save it again with save_prompt\.$",
+            match=rf"{name}.safetensors is no saved prompt, or is damaged \(.*\): "
+            r"save it again with save_prompt\.$",
         ):
             load_prompt(tmp_path / f"{name}.safetensors", backbone)
     with pytest.raises(
         ValueError,
-        match=r"A prompt of the shape \(20, 81\) does not fit mini-t5-s: it reads vectors \(P, 80\)",
+        match=NO_FIT,
     ):
         PromptTuned(backbone, torch.zeros(20, 81))
+    with pytest.raises(ValueError, match=NO_FIT):
+        PromptBank(backbone, {"a": vectors, "b": torch.zeros(20, 81)})
+    with pytest.raises(ValueError, match=NO_FIT):
+        save_prompt(path, torch.zeros(20, 81), backbone)
 
 
 def test_a_trained_prompt_beats_its_controls(backbone):
-    """Chinese reviews, the backbone frozen: above majority, untrained prompt and random weights, by 5 points."""
+    """Chinese reviews, the backbone frozen, by 5 points.
+
+    Above the majority, the untrained prompt and a backbone with random weights.
+    """
     task, reached = load_task("reviews-zh"), {}
     for control in (None, "untrained", "random weights"):
         if control == "random weights":
@@ -219,3 +264,206 @@ def test_bleu_and_writing(backbone):
     )
     model = PromptTuned(backbone, starting_vectors(backbone, 4, "vocabulary", 0))
     assert write(model, ROWS, 6) == [write(model, [row], 6)[0] for row in ROWS]
+
+
+def tiny(backbone, model):
+    """A small model with random weights, and the tokenizer of the backbone."""
+    return hub.Backbone("tiny", model.eval(), backbone.tokenizer, 0.1, None, "cpu", 0.1)
+
+
+def settings(backbone, shape, **more):
+    vocabulary = backbone.model.config.vocab_size
+    return shape | {"vocab_size": vocabulary, "decoder_start_token_id": 0} | more
+
+
+def test_dropout_is_on_while_the_prompt_is_trained_and_off_afterwards(backbone):
+    torch.manual_seed(0)
+    config = T5Config(**settings(backbone, T5, dropout_rate=0.5))
+    small = tiny(backbone, T5ForConditionalGeneration(config))
+    vectors = starting_vectors(small, 4, "vocabulary", 0)
+    model, losses = PromptTuned(small, vectors, WORDS), []
+
+    def loss(rows):
+        losses.append([model.label_loss(rows).item() for _ in range(2)])
+        return model.label_loss(rows)
+
+    fit(model, ROWS, loss, learning_rate=0.1, steps=2, batch_size=3)
+    assert all(first != second for first, second in losses)
+    with torch.inference_mode():
+        assert torch.equal(model.scores(ROWS), model.scores(ROWS))
+    again = PromptTuned(small, model.prompt, WORDS)  # the backbone is in eval mode too
+    with torch.inference_mode():
+        assert torch.equal(model.scores(ROWS), again.scores(ROWS))
+
+
+def test_the_bank_does_not_move_with_a_prompt_in_training(backbone):
+    model = PromptTuned(backbone, starting_vectors(backbone, 4, "vocabulary", 0), WORDS)
+    bank, rows = PromptBank(backbone, {"a": model.prompt}, WORDS), [ROWS[0]]
+    rows = [row | {"prompt": "a"} for row in rows]
+    before = bank.scores(rows).detach()
+    fit(model, ROWS, model.loss, learning_rate=0.3, steps=2)
+    assert torch.equal(bank.scores(rows), before)
+    assert not torch.allclose(model.scores(rows), before)
+
+
+def test_control_tokens_that_are_spelt_in_a_text_stay_text(backbone):
+    tokenizer, model = backbone.tokenizer, TextToText(backbone)
+    controls = set(tokenizer.all_special_ids)
+    for said in ("</s>", "<extra_id_0>", "<pad>", "<unk>"):
+        ids = model.encode([f"cold {said} soup", "cold"])["input_ids"][0].tolist()
+        assert controls & set(ids) == {tokenizer.eos_token_id} and ids[-1] in controls
+        assert ids.count(tokenizer.eos_token_id) == 1
+        written = respaced(tokenizer, said).replace(" ", "")
+        assert written == said
+        (vector,) = starting_vectors(backbone, 1, "label words", 0, [said])
+        assert not (backbone.model.get_input_embeddings().weight == vector).all(1).any()
+    target = {"text": "soup", "target": "cold </s> soup"}
+    spelt = [tokenizer.eos_token_id, *tokenizer("soup").input_ids]
+    labels = tokenizer("cold", add_special_tokens=False).input_ids + spelt
+    with torch.inference_mode():
+        stopped = backbone.model(
+            **model.inputs([target]), labels=torch.tensor([labels])
+        ).loss
+        assert not torch.isclose(model.loss([target]), stopped, atol=1e-3)
+
+
+def test_the_side_of_the_padding_is_not_the_tokenizers(backbone):
+    model = PromptTuned(backbone, starting_vectors(backbone, 4, "vocabulary", 0), WORDS)
+    with torch.inference_mode():
+        before = model.scores(ROWS)
+        backbone.tokenizer.padding_side = "left"
+        assert torch.equal(model.scores(ROWS), before)
+        assert model.encode(["cold", "cold soup"])["attention_mask"][0, -1] == 0
+
+
+def test_the_end_of_a_long_text_is_cut_whatever_side_the_tokenizer_cuts(backbone):
+    backbone.tokenizer.truncation_side = "left"
+    model = TextToText(backbone, max_length=4)
+    ids = backbone.tokenizer("cold soup again").input_ids
+    assert len(ids) > 4
+    cut = [*ids[:3], backbone.tokenizer.eos_token_id]
+    assert model.encode(["cold soup again"])["input_ids"].tolist() == [cut]
+    assert backbone.tokenizer.truncation_side == "left"
+
+
+def test_no_text_is_longer_than_the_model_can_read(backbone):
+    torch.manual_seed(0)
+    config = BartConfig(**settings(backbone, BART, max_position_embeddings=16))
+    small = tiny(backbone, BartForConditionalGeneration(config))
+    vectors, long = torch.zeros(10, 16), {"text": "soup " * 60, "label": 0}
+    for model, length, total in (
+        (TextToText(small, WORDS), 16, 16),
+        (TextToText(small, WORDS, max_length=9), 9, 9),
+        (PromptTuned(small, vectors, WORDS), 6, 16),
+        (PromptBank(small, {"a": vectors, "b": vectors[:3]}, WORDS), 6, 16),
+    ):
+        row = long | {"prompt": "a"}
+        assert model.inputs([row])["attention_mask"].shape[1] == total
+        assert model.encode([row["text"]])["input_ids"].shape[1] == length
+        assert model.scores([row]).isfinite().all()
+    for vectors, length in ((torch.zeros(15, 16), 96), (torch.zeros(2, 16), 1)):
+        with pytest.raises(
+            ValueError, match=r"tiny can read \d tokens of it: choose a larger max_le"
+        ):
+            PromptTuned(small, vectors, WORDS, length)
+
+
+@pytest.mark.parametrize("label", [2, -1, -100, None, "1"])
+def test_a_label_without_a_word_is_refused(backbone, label):
+    model = TextToText(backbone, WORDS)
+    for loss in (model.loss, model.label_loss):
+        with pytest.raises(
+            ValueError, match=f"label {label!r} of a row is not the number of one of"
+        ):
+            loss([ROWS[0], {"text": "cold", "label": label}])
+
+
+def test_starts_that_are_refused(backbone):
+    words = len(backbone.tokenizer)
+    for arguments, problem in (
+        ((words, "vocabulary", 0), f"{words} vectors cannot start from the"),
+        ((4, "label words", 0), "4 vectors cannot start from 0 label words"),
+        ((1, "label words", 0, WORDS), "1 vectors cannot start from 2 label words"),
+        ((4, "label words", 0, ["好", ""]), "The label word '' has no token"),
+    ):
+        with pytest.raises(ValueError, match=problem):
+            starting_vectors(backbone, *arguments)
+
+
+def test_outputs_and_references_belong_together(backbone):
+    for outputs, references in (
+        (["a"], [["a"], ["b"]]),
+        (["a"], [[]]),
+        ([], []),
+    ):
+        with pytest.raises(ValueError, match="give one list for each output"):
+            bleu(backbone.tokenizer, outputs, references)
+    # the second row has one reference only, and it counts there alone
+    assert bleu(
+        backbone.tokenizer,
+        ["the old town has a cheap pub", "a warm and funny book"],
+        [
+            ["nothing", "the old town has a cheap pub"],
+            ["a warm and funny book"],
+        ],
+    ) == pytest.approx(100)
+
+
+def test_a_prompt_file_with_one_bit_flipped_is_refused(backbone, tmp_path):
+    path = tmp_path / "p"
+    save_prompt(path, torch.ones(2, 80), backbone)
+    sound = path.read_bytes()
+    head = len(sound) - 2 * 80 * 4
+    for place in [*range(0, head, 7), *range(head, len(sound), 41)]:
+        bit = 1 << place % 8
+        path.write_bytes(
+            sound[:place] + bytes([sound[place] ^ bit]) + sound[place + 1 :]
+        )
+        with pytest.raises(ValueError, match="p is no saved prompt, or is damaged"):
+            load_prompt(path, backbone)
+    path.write_bytes(sound)
+    assert torch.equal(load_prompt(path, backbone), torch.ones(2, 80))
+
+
+def test_places_where_no_prompt_can_be_saved_or_found(backbone, tmp_path):
+    vectors = torch.zeros(2, 80)
+    for path in (tmp_path / "no folder" / "p", tmp_path):
+        with pytest.raises(
+            ValueError, match=re.escape(f"The prompt cannot be saved as {path} (")
+        ):
+            save_prompt(path, vectors, backbone)
+        with pytest.raises(ValueError, match=re.escape(f"There is no file {path}: ")):
+            load_prompt(path, backbone)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_checksum_is_that_of_the_bytes():
+    numbers = torch.tensor([[1.0, -2.0]])
+    about = {"backbone": "mini", "checksum": "old"}
+    assert checksum(about, {"a": numbers}) == checksum(
+        {"backbone": "mini"}, {"a": numbers}
+    )
+    found = {
+        checksum(about | more, {"a": vectors})
+        for more in ({}, {"weights": "1"})
+        for vectors in (numbers, -numbers, numbers.bfloat16(), numbers[0, 0])
+    }
+    assert len(found) == 8 and all(re.fullmatch("[0-9a-f]{16}", text) for text in found)
+
+
+def test_vectors_of_a_smaller_type_are_saved(backbone, tmp_path):
+    vectors = torch.full((2, 80), math.pi, dtype=torch.bfloat16)
+    save_prompt(tmp_path / "p", vectors, backbone)
+    loaded = load_prompt(tmp_path / "p", backbone)
+    assert loaded.dtype == torch.bfloat16 and torch.equal(loaded, vectors)
+
+
+def test_a_prompt_before_weights_of_a_smaller_type(backbone):
+    vectors = starting_vectors(backbone, 4, "vocabulary", 0)
+    expected = PromptTuned(backbone, vectors, WORDS).scores(ROWS).detach()
+    backbone.model.bfloat16()
+    model = PromptTuned(backbone, vectors, WORDS)
+    bank = PromptBank(backbone, {"a": vectors}, WORDS)
+    rows = [row | {"prompt": "a"} for row in ROWS]
+    for found in (model.scores(ROWS), bank.scores(rows)):
+        assert torch.allclose(found, expected, atol=0.1 * float(expected.abs().max()))
