@@ -99,10 +99,15 @@ class Backbone:
     def frozen(self) -> "Backbone":
         """The same backbone without gradients: it shares the memory of the weights, and
         nothing else (mode, hooks, config, requires_grad)."""
-        from torch.nn import Parameter
+        return dataclasses.replace(self, model=frozen_view(self.model).eval())
 
-        memo = {id(p): Parameter(p.detach(), False) for p in self.model.parameters()}
-        return dataclasses.replace(self, model=copy.deepcopy(self.model, memo).eval())
+
+def frozen_view(module):
+    """The same weights, in the same memory, in modules of their own; no gradients."""
+    from torch.nn import Parameter
+
+    memo = {id(p): Parameter(p.detach(), False) for p in module.parameters()}
+    return copy.deepcopy(module, memo)
 
 
 def scale() -> str:

@@ -1,17 +1,21 @@
 """Figures that read the same in every chapter: one style (`course.mplstyle`), drawn as
 SVG, colour-blind-safe, and told apart by marker and line style too."""
 
+import sys
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
-from IPython import get_ipython
-from IPython.core.pylabtools import select_figure_formats
 
 from prompttune_utils.evaluation import mean_interval
 
 plt.style.use("prompttune_utils.course")
-if shell := get_ipython():
-    select_figure_formats(shell, {"svg"})
+if "ipykernel" in sys.modules:  # in a notebook
+    from matplotlib_inline.config import InlineBackend
+
+    inline = InlineBackend.instance()
+    # the same figure gives the same file: no date in it
+    inline.print_figure_kwargs = {"bbox_inches": "tight", "metadata": {"Date": None}}
+    inline.figure_formats = {"svg"}
 
 COLOURS = plt.rcParams["axes.prop_cycle"].by_key()["color"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X"]

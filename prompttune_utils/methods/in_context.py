@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
 from ..hub import position_limit
+from ..reading import read_texts
 from ..scoring import label_scores, remove_prior
 
 # %% ../../notebooks/04_in_context_learning.ipynb #left-padded
@@ -21,9 +22,8 @@ def token_ids(backbone, text: str, begin: bool = False) -> list[int]:
 
     begin: also what the tokenizer puts at the beginning of every text.
     """
-    return backbone.tokenizer(
-        text, add_special_tokens=begin, split_special_tokens=True, verbose=False
-    ).input_ids
+    read = read_texts(backbone.tokenizer, [text], add_special_tokens=begin)
+    return read["input_ids"][0]
 
 
 def check_length(tokens: int, backbone, to_write: int = 0) -> None:

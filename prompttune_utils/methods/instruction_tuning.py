@@ -17,9 +17,10 @@ from prompttune_utils.methods.in_context import (
 )
 from ..scoring import label_scores, logits_at
 
+# %% ../../notebooks/05_instruction_tuning.ipynb #fill
 MARK = " ->"  # between instruction and response, as in the lists of chapter 4
 
-# %% ../../notebooks/05_instruction_tuning.ipynb #fill
+
 def fill(template: str, row: dict) -> str:
     """The template with its {slots} filled from the row.
 
