@@ -403,6 +403,7 @@ def train(
     own, dev, test = split(rows, labels, seed)
     method = choose(rows, labels).method if method is None else method
     pattern = PATTERNS[language_of(rows)] if pattern is None else pattern
+    check_wording(pattern, words, labels)
     check_options(method, pattern, max_length, steps, learning_rate)
     if method != "soft prompt":
         pattern = SOFT_SLOT.sub("", pattern)
