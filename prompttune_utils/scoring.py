@@ -8,10 +8,10 @@ import torch
 def logits_at(model, inputs: dict, where) -> torch.Tensor:
     """Logits over the vocabulary at some positions of the text only.
 
-    The model runs as it always does. Just before its output matrix the hidden states
-    (B, T, d) are cut down to `states[where]`, so the large product is made for these
-    positions alone, and whatever the model does before and after it (a transform,
-    scaling, a soft cap, a bias) is the model's own.
+    The model runs as it always does. Just before its head the hidden states (B, T, d)
+    are cut down to `states[where]`, so the head works for these positions alone, and
+    whatever it does before and after its output matrix (a transform, scaling, a soft
+    cap, a bias) is the model's own.
 
     Args:
         model: a language model of transformers with an output matrix.
@@ -27,22 +27,37 @@ def logits_at(model, inputs: dict, where) -> torch.Tensor:
         ValueError: the model has no output matrix.
     """
 
-    def cut_down(_, states: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        return (states[0][where],)
+    def cut_down(_, given: tuple) -> tuple:
+        states, *rest = given
+        return states[where], *rest
 
-    output = model.get_output_embeddings()
+    hook = head_of(model).register_forward_pre_hook(cut_down)
+    try:
+        logits = model(**inputs).logits
+    finally:
+        hook.remove()
+    # a model that does not call its head as a module was not cut down
+    return (logits if logits.ndim == 2 else logits[where]).float()
+
+
+def head_of(model) -> torch.nn.Module:
+    """What makes logits of hidden states: the output matrix, with the small network
+    before it where the model keeps both in one module, as BERT's family does.
+
+    Raises:
+        ValueError: the model has no output matrix.
+    """
+    output, words = model.get_output_embeddings(), model.get_input_embeddings()
     if output is None:
         raise ValueError(
             f"{type(model).__name__} has no output matrix over its vocabulary: load it "
             "with a language-model head."
         )
-    hook = output.register_forward_pre_hook(cut_down)
-    try:
-        logits = model(**inputs).logits
-    finally:
-        hook.remove()
-    # a model that multiplies by the matrix without calling its module was not cut down
-    return (logits if logits.ndim == 2 else logits[where]).float()
+    for child in model.children():
+        inside = list(child.modules())
+        if output in inside and words not in inside:
+            return child
+    return output
 
 
 def answer_position(inputs: dict) -> torch.Tensor:
