@@ -599,8 +599,9 @@ def stands_in(node: NotebookNode, quote: str, number: str) -> bool:
 
 
 def beginning(line: str) -> str:
-    """How a printed line begins, up to its first number: what names it."""
-    return re.split(r"[-+]?\d", line.strip(), maxsplit=1)[0].strip()[:40]
+    """How a printed line begins, up to its first result: what names it."""
+    result = r"[-+]?\d[\d,]*\.\d|\d+ ?%"
+    return re.split(result, line.strip(), maxsplit=1)[0].strip()[:40].strip()
 
 
 def bind(notebooks: list[Path]) -> None:
@@ -701,22 +702,16 @@ def toc_problems(root: Path = ROOT) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "command", choices=["export", "execute", "budget", "bootstrap", "bind"]
-    )
+    commands = {it.__name__: it for it in (export, execute, budget, bootstrap, bind)}
+    parser.add_argument("command", choices=commands)
     parser.add_argument(
         "chapters",
         nargs="*",
-        help=(
-            "paths, or starts of names; all when none is given (export always takes"
-            " all)"
-        ),
+        help="paths, or starts of names; all when none is given, and always of export",
     )
     given = parser.parse_args()
-    chosen = chapters() if given.command == "export" else chapters(given.chapters)
-    {"export": export, "execute": execute, "budget": budget, "bootstrap": bootstrap}[
-        given.command
-    ](chosen)
+    all_of_them = given.command == "export"
+    commands[given.command](chapters([] if all_of_them else given.chapters))
 
 
 if __name__ == "__main__":
