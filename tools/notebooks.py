@@ -623,14 +623,21 @@ def bind(notebooks: list[Path]) -> None:
                 if number in kept and stands_in(node, kept[number], number):
                     quotes[number] = kept[number]
                     continue
-                # nearest above first, then nearest below
+                # nearest above first, then nearest below; of one cell's lines the one
+                # whose name the sentence before the number has
+                before = cell.source.partition(number)[0][-200:].lower()
                 away = [
-                    (order[name] > order[cell.id], abs(order[name] - order[cell.id]), i)
+                    (
+                        order[name] > order[cell.id],
+                        abs(order[name] - order[cell.id]),
+                        -sum(w in before for w in beginning(line).lower().split()),
+                        i,
+                    )
                     for i, (name, line) in enumerate(printed)
                     if says(line, number)
                 ]
                 if away:
-                    name, line = printed[min(away)[2]]
+                    name, line = printed[min(away)[-1]]
                     quotes[number] = f"{name} | {beginning(line)}"
                     print(f"{notebook.stem}, {cell.id}: {number} <- {quotes[number]}")
             cell.metadata.pop("quotes", None)

@@ -8,7 +8,6 @@ __all__ = ['FEW', 'MANY', 'PATTERNS', 'METHODS', 'TEXTS', 'check_number', 'check
 
 # %% ../../notebooks/14_your_own_task.ipynb #export-imports
 import copy
-import hashlib
 import json
 import math
 import random
@@ -35,7 +34,11 @@ from prompttune_utils.methods.prompt_oriented import (
     mask_logits,
     word_ids,
 )
-from .prompt_tuning import load_prompt, starting_vectors
+from prompttune_utils.methods.prompt_tuning import (
+    checksum,
+    load_prompt,
+    starting_vectors,
+)
 from .prompting import Template, Verbalizer
 from ..training import fit
 
@@ -420,15 +423,6 @@ def train(
     return prompt, report | report_on(prompt, own, dev, test, labels)
 
 # %% ../../notebooks/14_your_own_task.ipynb #save
-def _checksum(about: dict[str, str], tensors: dict[str, torch.Tensor]) -> str:
-    """16 hex digits (SHA-256) over what a file holds, but for its own checksum."""
-    texts = {name: text for name, text in about.items() if name != "checksum"}
-    digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
-    for name in sorted(tensors):  # as bytes, since numpy has no bfloat16
-        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()[:16]
-
-
 def save(path: str | Path, prompt: SoftPrompt, backbone) -> None:
     """Writes a prompt from `train` to one safetensors file, a few kilobytes, which
     `load` reads.
@@ -451,7 +445,7 @@ def save(path: str | Path, prompt: SoftPrompt, backbone) -> None:
     about["words"] = json.dumps(prompt.verbalizer.words, ensure_ascii=False)
     tensors = {"prompt": prompt.prompt().detach(), "prior": prompt.prior}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in tensors.items()}
-    about["checksum"] = _checksum(about, tensors)
+    about["checksum"] = checksum(about, tensors)
     try:
         save_file(tensors, str(path), metadata=about)
     except (OSError, SafetensorError) as error:
@@ -485,7 +479,7 @@ def read_file(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]
             f"{name} holds no prompt of this kind, for it lacks "
             f"{', '.join(sorted(missing))}: give a file that `save` wrote."
         )
-    if _checksum(about, tensors) != about["checksum"]:
+    if checksum(about, tensors) != about["checksum"]:
         raise ValueError(
             f"{name} was changed after it was saved (its checksum differs): {again}."
         )
