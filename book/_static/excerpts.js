@@ -1,8 +1,9 @@
 // Excerpts of the search page show a chapter's sentences, and code or tables only where the
-// words stand nowhere else. The folded set-up is never shown.
+// words stand nowhere else. Imports are never shown.
 document.addEventListener("DOMContentLoaded", () => {
   if (typeof Search === "undefined") return;
   const summary = Search.makeSearchSummary;
+  const imports = /^(from|import) [^\n(]*(\([^)]*\))?\n?/gm;
   Search.makeSearchSummary = (html, words, anchor) => {
     const page = new DOMParser().parseFromString(html, "text/html");
     const article = page.querySelector("article.bd-article");
@@ -15,6 +16,9 @@ document.addEventListener("DOMContentLoaded", () => {
     const text = without(".headerlink, h1, .cell, table");
     const found = [...words].some((w) => text.textContent.toLowerCase().includes(w.toLowerCase()));
     const shown = found ? text : without(".headerlink, .cell.tag_set-up");
+    shown.querySelectorAll("pre").forEach((code) => {
+      code.textContent = code.textContent.replace(imports, "");
+    });
     return summary(`<div role="main">${shown.innerHTML}</div>`, words, anchor);
   };
 });
