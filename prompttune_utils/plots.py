@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 from prompttune_utils.evaluation import mean_interval
 
 plt.style.use("prompttune_utils.course")
-if "ipykernel" in sys.modules:  # in a notebook
+if "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
     from matplotlib_inline.config import InlineBackend
 
     inline = InlineBackend.instance()

@@ -570,7 +570,10 @@ def plant(page, html: str) -> None:
     [
         ('<div style="width: 500px">wide</div>', "wider than a phone"),
         ("<pre>" + "x" * 200 + "</pre>", "pixels: PRE xxx"),
-        ('<div class="math"><p style="width: 2000px">x</p></div>', "pixels: DIV x"),
+        (
+            "<div class='math'><span style='padding-left: 900px'>x</span></div>",
+            "pixels: DIV x",
+        ),
         ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "image-alt"),
         ('<p style="color: #eee; background: #fff">pale</p>', "color-contrast"),
         ("<merror data-mjx-error='x'></merror>", "a formula with an error"),

@@ -76,6 +76,7 @@ def draw(path: Path) -> None:
         {
             "svg.fonttype": "path",
             "svg.hashsalt": "timeline",
+            "figure.constrained_layout.use": False,
             "font.family": "DejaVu Sans",
             "font.size": 10,
         }
