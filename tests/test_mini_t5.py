@@ -13,7 +13,7 @@ from pretraining.mini_t5 import SHAPES, new_model, seq2seq_loss
 from pretraining.tokenizer import SENTINELS, for_t5
 from prompttune_utils import hub
 from prompttune_utils.data import load_task
-from prompttune_utils.hub import ASSETS
+from prompttune_utils.hub import ASSETS, Backbone
 
 FILE = str(ASSETS / "mini-bert" / "tokenizer.json")
 
@@ -28,10 +28,12 @@ def backbone():
         eos_token="</s>",
         extra_special_tokens=SENTINELS,
     )
-    return SimpleNamespace(
+    return Backbone(
+        name="fresh",
         model=new_model("mini-t5-s", len(tokenizer)).eval(),
         tokenizer=tokenizer,
-        name="fresh",
+        learning_rate=1e-3,
+        place=None,
         device="cpu",
     )
 
