@@ -1,12 +1,15 @@
 """Batches of rows of like length, in few different shapes: a processor prepares its
 kernels for each shape anew."""
 
+from functools import cache
+
 import numpy as np
 import torch
 
 STEP = 16
 
 
+@cache
 def batch_tokens() -> int:
     """Tokens a batch: many fill a GPU. On a CPU they are few, for the loss leaves its
     first plateau after a number of steps, not of tokens."""

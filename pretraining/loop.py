@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
+from pretraining.batches import batch_tokens
+
 PEAK = {"cuda": 3e-3, "cpu": 1e-3}  # the highest rate: large batches bear a higher one
 WARMUP = 0.02  # share of the time
 FLAT = 0.1  # until then the rate stays at its peak; then it falls linearly to 0
@@ -45,8 +47,17 @@ class Batches(IterableDataset):
 
 def drawing(objective, workers: int) -> Callable[[float], dict]:
     """Gives one batch as tensors when told the share of the training that is done."""
+    batch_tokens()  # kept from here on: a forked worker cannot ask for a GPU
     batches = Batches(objective)
-    loader = iter(DataLoader(batches, batch_size=None, num_workers=workers))
+    forked = "fork" if workers else None
+    loader = iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=workers,
+            multiprocessing_context=forked,
+        )
+    )
 
     def draw(done: float) -> dict:
         batches.done.value = done

@@ -600,6 +600,7 @@ def test_the_rate_rises_stays_and_falls_to_nothing():
 def test_a_gpu_is_used_where_there_is_one(monkeypatch):
     for there, name, tokens in ((True, "cuda", 32_768), (False, "cpu", 2048)):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        batches.batch_tokens.cache_clear()
         assert loop.device() == name and batches.batch_tokens() == tokens
 
 
