@@ -45,8 +45,8 @@ bench: .venv/.installed  ## measure the speed of the methods against PEFT and ag
 benchmarks: .venv/.installed  ## run all methods on public data and keep the results; resumable, about 2 CPU hours; PROMPTTUNE_MIRROR or the hub
 	PYTHONPATH=. $(BIN)/python -W ignore tools/benchmarks.py
 
-minis: .venv/.installed  ## pre-train the small models again; PROMPTTUNE_MIRROR names the folder with the texts
-	$(BIN)/python -m pretraining.mini_bert && $(BIN)/python -m pretraining.mini_gpt && $(BIN)/python -m pretraining.mini_gpt --small
+minis: .venv/.installed  ## pre-train the small models again, on a GPU where there is one; PROMPTTUNE_MIRROR names the folder with the texts
+	$(BIN)/python -m pretraining.mini_bert && $(BIN)/python -m pretraining.mini_bert --small && $(BIN)/python -m pretraining.mini_gpt && $(BIN)/python -m pretraining.mini_gpt --small
 	$(BIN)/python -m pretraining.mini_t5 && $(BIN)/python -m pretraining.mini_t5 --small
 
 lint: .venv/.installed  ## ruff: rules and format

@@ -48,6 +48,89 @@ SOURCES = {
     ],
 }
 
+# text collected later, all with a column `text`: group -> <dataset>/<file stem>
+COLLECTED = {
+    "en_reviews": """
+        ccsasuke/fdu-mtl/train
+        hsqmlzno1/HATN-amazon/train
+    """,
+    "zh_reviews": """
+        bbublm/Douban-Movie-Review-Dataset/train
+        yangheng95/ABSADatasets-zh/train
+        LightRadiance/Douban-Spider/train
+        JRsFly/jd_comment/train
+        HobartWayne/Douban_movie_comments/train
+        Beallhuang/chinese_sentiment/train
+        czx1220/Emotional-analysis-of-Douban-movie-reviews/train
+        Viper373/JD-comments/train
+        Erutan-pku/NLPCC2013_Cross-Lingual/train
+        qweraqq/NLPCC2014_sentiment/train
+        YC-Coder-Chen/corpus_train/train
+        yilifzf/BDCI_Car_2018/train
+        weifengchenchen/jd-phone-analysis/train
+        misc/zh_reviews2/train
+        bigboNed3/chinese_text_cnn/train
+        8024/Spider/train
+        Craneagehu/mafengwo/train
+        colinsongf/douban_reviews/train
+        AyalaKaguya/WebSpider/train
+        zhiliang-lin/public_opinion_data_analysis/train
+        unikcc/DiaASQ/train
+        MChen9/Douban_Reviews_Filter/train
+        lamprose/jd-comment-analyse/train
+        lingDXJ/public/train
+        woaying/Douban_Review/train
+        ILZFLNO02/Bilibili-comments/train
+        lino546464/jd_comments/train
+        ddd-ctrl/jd-comment/train
+        liudashuai121/NLP_BISHE/taobao
+        hz-wang/JD_comment_classification/train
+        misc/zh_reviews3/train
+        wawacode/jd_comment_crawl_and_analyse/train
+        kalifung96/Douban-movie-review/train
+        zjxi/JD_SentimentAnalysis/train
+        handsomeWeiye/sanzhisongshu/train
+        misc/zh_reviews/train
+        robin-hlt/Chinese-Film-Comments/train
+        skipmaple/Mitchell/train
+        jamosnet/JD-comments-sentiment-analysis/train
+        xianull0418/JD_comment_LDA/train
+        heyueyuan/Movie-Comments/train
+    """,
+    "en_other": """
+        BBC/news/train
+        nltk/abc/train
+        nishkalavallabhi/OneStopEnglish/train
+    """,
+    "zh_other": """
+        fairytales/zh/train
+        nlpdata/c3/train
+        liuhuanyong/ChineseHumor/jokes
+        lancopku/Chinese-Literature/train
+        ymcui/cmrc2017/validation
+        ZORO-Q/Chinese-Essays/train
+        thu-coai/dialogues/train
+        ymcui/cmrc2019/train
+        shibing624/sighan2015/train
+        DUT-Tjy/smp2020-weibo/train
+        zpeng1989/WeiBo_SentimentAnalysis/train
+        Gnomeek/weibo_senti/train
+        liangyulong928/Chinese-Sentiment-Analysis/train
+        liudashuai121/NLP_BISHE/weibo
+        yidaxing/Chinese-sentiment-classfication/train
+        CLUEbenchmark/CLUEmotionAnalysis2020/train
+        lovezxm/weibo-sentiment-analysis/train
+        jieyuwang/BERT_SMP2020-EWECT/train
+        sirilanka/Weibo-Sentiment-Classification/train
+        18860439729/ToSarcasm/train
+        forever1986/weibo_senti/train
+    """,
+}
+for group, names in COLLECTED.items():
+    for name in names.split():
+        dataset, _, stem = name.rpartition("/")
+        SOURCES[group].append((dataset, stem, ["text"]))
+
 _EN_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+|<br\s*/?>|\n\s*\n")
 _ZH_END = re.compile(r"(?<=[。！？!?；;，,~～])|[\n\s]+")
 

@@ -43,10 +43,13 @@ CATEGORIES = {
     "house": "家具", "nature": "自然", "time": "时间", "work": "工作",
     "school": "学校", "travel": "交通",
 }  # fmt: skip
+# label words of the lists of opinions. negative/positive and 差/好 are left out: the
+# chapters ask for those, and no list has shown them
 OPINIONS = [
-    ("negative", "positive"), ("bad", "good"), ("terrible", "great"), ("no", "yes"),
-    ("hate", "love"), ("sad", "happy"), ("worst", "best"),
-    ("差", "好"), ("坏", "好"), ("消极", "积极"), ("负面", "正面"), ("差评", "好评"),
+    ("bad", "good"), ("terrible", "great"), ("no", "yes"), ("hate", "love"),
+    ("sad", "happy"), ("worst", "best"), ("poor", "fine"), ("minus", "plus"),
+    ("坏", "棒"), ("消极", "积极"), ("负面", "正面"), ("差评", "好评"),
+    ("不满", "满意"), ("否", "是"),
 ]  # fmt: skip
 # titles of lists and wordings of questions; {} is the input
 TITLES = {
@@ -124,6 +127,32 @@ WORD_PAGES = {
         "{a} begins with the letter {b}.",
         "{a} starts with {b}.",
         "the word {a} begins with {b}.",
+    ],
+}
+
+# sentences that ask for steps; "let's think step by step." and 让我们一步一步来思考。
+# are left out: the measurements ask with those
+TRIGGERS = {
+    "en": [
+        " step by step:",
+        " let's work it out step by step.",
+        " let us think first.",
+        " think about it slowly.",
+        " we go step by step.",
+        " let's solve this one step at a time.",
+        " first, let's think.",
+        " let me think.",
+        " work it out:",
+        " let's see.",
+    ],
+    "zh": [
+        "一步一步算。",
+        "我们先想一想。",
+        "让我们仔细想一想。",
+        "我们一步步来算。",
+        "先思考，再回答。",
+        "让我们慢慢想。",
+        "分步计算：",
     ],
 }
 
@@ -527,14 +556,7 @@ class Documents:
                 ]
                 continue
             if style == "think":
-                document.pieces.append(
-                    (
-                        " let's think step by step."
-                        if language == "en"
-                        else "让我们一步一步来思考。",
-                        False,
-                    )
-                )
+                document.pieces.append((r.choice(TRIGGERS[language]), False))
             steps = " " + " ".join(p.steps) if language == "en" else "".join(p.steps)
             if language == "en":
                 ending = (

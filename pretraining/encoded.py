@@ -20,12 +20,6 @@ class Encoded:
     sentence: np.ndarray
     document: np.ndarray
 
-    def around(self, token: int) -> tuple[int, int]:
-        """Where the sentence that holds a token begins, and where its document ends."""
-        first = int(np.searchsorted(self.sentence, token, side="right")) - 1
-        document = int(np.searchsorted(self.document, first, side="right"))
-        return int(self.sentence[first]), int(self.sentence[self.document[document]])
-
     def save(self, path: Path) -> None:
         np.savez(
             path,

@@ -1,33 +1,82 @@
-"""The training loop of the minis: bf16 where the processor has it, a learning rate laid
-out on the clock, checkpoints, exact place to resume."""
+"""The training loop of the minis: on a GPU where there is one, in bf16, with a learning
+rate laid out on the clock, checkpoints, and an exact place to resume."""
 
 import argparse
 import json
+import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch.utils.data import DataLoader, IterableDataset
 
-PEAK = 1e-3
+from pretraining.batches import batch_tokens
+
+PEAK = {"cuda": 3e-3, "cpu": 1e-3}  # the highest rate: large batches bear a higher one
 WARMUP = 0.02  # share of the time
+FLAT = 0.1  # until then the rate stays at its peak; then it falls linearly to 0
 CHECKPOINT_SECONDS = 120
+BLOCKS = ".layer.", ".layers.", ".block."  # in the names of the weights of the blocks
+
+
+def device() -> str:
+    """cuda where there is a GPU, else cpu."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Batches(IterableDataset):
+    """The batches of an objective for a DataLoader, whose workers draw while the GPU
+    computes; `done` is the share of the training that lies behind, told to all."""
+
+    def __init__(self, objective):
+        self.objective = objective
+        self.done = multiprocessing.Value("d", 0.0, lock=False)
+
+    def __iter__(self):
+        worker = torch.utils.data.get_worker_info()
+        if worker:  # each draws other examples
+            self.objective.reseed(worker.id)
+        while True:
+            batch = self.objective.batch(self.done.value)
+            yield {name: np.ascontiguousarray(value) for name, value in batch.items()}
+
+
+def drawing(objective, workers: int) -> Callable[[float], dict]:
+    """Gives one batch as tensors when told the share of the training that is done."""
+    batch_tokens()  # kept from here on: a forked worker cannot ask for a GPU
+    batches = Batches(objective)
+    forked = "fork" if workers else None
+    loader = iter(
+        DataLoader(
+            batches,
+            batch_size=None,
+            num_workers=workers,
+            multiprocessing_context=forked,
+        )
+    )
+
+    def draw(done: float) -> dict:
+        batches.done.value = done
+        return next(loader)
+
+    return draw
 
 
 def train(
     model: torch.nn.Module,
-    batch: Callable[[float], dict],
+    objective,
     loss_of: Callable,
     folder: Path,
     arguments: argparse.Namespace,
 ) -> None:
-    """`pretrain` by the options of a command; `batch` gives numpy arrays."""
+    """`pretrain` by the options of a command."""
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters", flush=True)
-
-    def draw(share: float) -> dict:
-        return {k: torch.from_numpy(v.copy()) for k, v in batch(share).items()}
-
+    workers = max(1, (os.cpu_count() or 1) - 1) if device() == "cuda" else 0
+    draw = drawing(objective, workers)
     pretrain(model, draw, loss_of, folder, arguments.minutes, arguments.peak)
 
 
@@ -42,7 +91,7 @@ def options(description: str, minutes: float) -> argparse.ArgumentParser:
     )
     parser.add_argument("--folder", type=Path, help="where the training is kept")
     parser.add_argument(
-        "--peak", type=float, default=PEAK, help="the highest learning rate"
+        "--peak", type=float, default=PEAK[device()], help="the highest learning rate"
     )
     parser.add_argument("--threads", type=int, default=2)
     return parser
@@ -56,13 +105,38 @@ def steps_done(folder: Path) -> int:
     return entries[-1]["step"] if entries else 0
 
 
+def optimizers(model: torch.nn.Module, peak: float) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices of the blocks, AdamW for the rest.
+
+    Muon's step is scaled to the size of AdamW's (Liu et al. 2025), so that both take
+    one learning rate. T5's word vectors are of unit variance and take five times that.
+    """
+    matrices, vectors, rest = [], [], []
+    for name, weight in model.named_parameters():
+        of_block = any(block in name for block in BLOCKS) and "relative" not in name
+        kind = matrices if of_block and weight.ndim == 2 else rest
+        (vectors if name == "shared.weight" else kind).append(weight)
+    groups = [{"params": rest, "lr": peak}, {"params": vectors, "lr": 5 * peak}]
+    return [
+        torch.optim.Muon(
+            matrices, lr=peak, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"
+        ),
+        torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
+    ]
+
+
+def rate_at(done: float) -> float:
+    """The learning rate as a share of its peak."""
+    return min(done / WARMUP, 1.0, (1 - done) / (1 - FLAT))
+
+
 def pretrain(
     model: torch.nn.Module,
     draw: Callable[[float], dict],
     loss_of: Callable[[torch.nn.Module, dict], torch.Tensor],
     folder: Path,
     minutes: float,
-    peak: float = PEAK,
+    peak: float = 1e-3,
 ) -> list[dict]:
     """Trains `model` for `minutes` of wall clock in all, counting what earlier runs in
     `folder` already spent.
@@ -75,21 +149,24 @@ def pretrain(
             the budget that is spent.
         loss_of: maps (model, batch) to a scalar loss.
         folder: holds `state.pt` and `log.json`; an interrupted run goes on from there.
-        minutes: the whole budget; the learning rate falls linearly to 0 at its end.
+        minutes: the whole budget; the learning rate falls to 0 at its end.
 
     Returns:
         The log: step, tokens, minutes, loss (mean since the last entry).
     """
     folder.mkdir(parents=True, exist_ok=True)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
+    where = device()
+    model.to(where)
+    steppers = optimizers(model, peak)
+    groups = [group for stepper in steppers for group in stepper.param_groups]
+    highest = [group["lr"] for group in groups]
     step, tokens, spent, log = 0, 0, 0.0, []
     state_file = folder / "state.pt"
     if state_file.exists():
-        state = torch.load(state_file, weights_only=True)
+        state = torch.load(state_file, map_location=where, weights_only=True)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        for stepper, kept in zip(steppers, state["optimizers"], strict=True):
+            stepper.load_state_dict(kept)
         step, tokens, spent = state["step"], state["tokens"], state["seconds"]
         log = json.loads((folder / "log.json").read_text())
     total, tenth = minutes * 60, int(10 * spent / (minutes * 60))
@@ -99,16 +176,10 @@ def pretrain(
     model.train()
     while not stop and (spent := time.monotonic() - started) < total:
         done = spent / total
-        for group in optimizer.param_groups:
-            group["lr"] = (
-                peak * min(done / WARMUP, 1 - done)
-                if done < WARMUP
-                else peak * (1 - done)
-            )
-        batch = draw(done)
-        with torch.autocast(
-            "cpu" if not torch.cuda.is_available() else "cuda", dtype=torch.bfloat16
-        ):
+        for group, rate in zip(groups, highest, strict=True):
+            group["lr"] = rate * rate_at(done)
+        batch = {name: value.to(where) for name, value in draw(done).items()}
+        with torch.autocast(where, dtype=torch.bfloat16):
             loss = loss_of(model, batch)
         # one such step would spoil the weights, and then the checkpoint
         if not loss.isfinite():
@@ -118,8 +189,9 @@ def pretrain(
             )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        for stepper in steppers:
+            stepper.step()
+            stepper.zero_grad(set_to_none=True)
         step, tokens = step + 1, tokens + int(batch["attention_mask"].sum())
         losses.append(loss.detach())
         if step % 500 == 0:
@@ -134,15 +206,15 @@ def pretrain(
             print(json.dumps(entry), flush=True)
         if int(10 * done) > tenth:
             tenth = int(10 * done)
-            small = {k: v.half() for k, v in model.state_dict().items()}
+            small = {k: v.half().cpu() for k, v in model.state_dict().items()}
             torch.save(
                 {"model": small, "step": step, "tokens": tokens},
                 folder / f"tenth-{tenth}.pt",
             )
         if time.monotonic() - saved > CHECKPOINT_SECONDS:
-            _save(state_file, model, optimizer, step, tokens, spent, log)
+            _save(state_file, model, steppers, step, tokens, spent, log)
             saved = time.monotonic()
-    _save(state_file, model, optimizer, step, tokens, spent, log)
+    _save(state_file, model, steppers, step, tokens, spent, log)
     signal.signal(signal.SIGTERM, before)
     return log
 
@@ -170,14 +242,14 @@ def mean_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def _save(
-    path: Path, model, optimizer, step: int, tokens: int, seconds: float, log: list
+    path: Path, model, steppers, step: int, tokens: int, seconds: float, log: list
 ) -> None:
     """Writes beside and renames, so that a kill never leaves half a file."""
     new = path.with_suffix(".new")
     torch.save(
         {
             "model": model.state_dict(),
-            "optimizer": optimizer.state_dict(),
+            "optimizers": [stepper.state_dict() for stepper in steppers],
             "step": step,
             "tokens": tokens,
             "seconds": seconds,

@@ -11,15 +11,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pretraining.batches import padded, sorted_batches
-from pretraining.encoded import Encoded
+from pretraining.batches import like_length, padded
+from pretraining.draws import VERDICT, Texts, one_of_each_run
 
 # share of the examples drawn from each group
-MIXTURE = {"en_reviews": 0.40, "zh_reviews": 0.38, "en_other": 0.11, "zh_other": 0.11}
+MIXTURE = {"en_reviews": 0.38, "zh_reviews": 0.36, "en_other": 0.13, "zh_other": 0.13}
 # (longest example in tokens, share of the examples)
-LENGTHS = [(32, 0.5), (64, 0.3), (128, 0.2)]
-MASKED = 0.15
-DRAWN = 1024  # examples drawn at once and sorted by length, so that little is padding
+LENGTHS = [(32, 0.45), (64, 0.33), (128, 0.22)]
+# share of the tokens that are hidden, at the start and at the end of the training:
+# many at first make more of each text, few at last make it like the later use
+MASKED = (0.30, 0.15)
+DRAWN = 4096  # examples drawn at once and put into batches of like length
+
+
+def masked_share(done: float) -> float:
+    """The share of hidden tokens when the share `done` of the training lies behind."""
+    first, last = MASKED
+    return first + (last - first) * min(1.0, max(0.0, done))
 
 
 @dataclass
@@ -33,28 +41,33 @@ class Recipe:
     content_words: bool = True  # sample the other masks as word2vec subsamples words
 
 
+@dataclass
+class Examples:
+    """Examples side by side: ids, types (0 or 1) and hidden (bool), each (n, W), and
+    the size of each row (n,)."""
+
+    ids: np.ndarray
+    types: np.ndarray
+    hidden: np.ndarray
+    sizes: np.ndarray
+
+
 class MaskedLM:
     """Draws batches: dict of input_ids, token_type_ids, attention_mask, labels (B, T),
     labels -100 where nothing is hidden."""
 
     def __init__(
         self,
-        corpora: dict[str, Encoded],
+        texts: Texts,
         special: dict[str, int],
         vocabulary: int,
         recipe: Recipe,
         seed: int,
     ):
-        self.corpora, self.special, self.vocabulary, self.recipe = (
-            corpora,
-            special,
-            vocabulary,
-            recipe,
-        )
+        self.texts, self.special, self.vocabulary = texts, special, vocabulary
+        self.recipe, self.seed = recipe, seed
         self.random, self.waiting = np.random.default_rng(seed), []
-        counts = sum(
-            np.bincount(c.tokens, minlength=vocabulary) for c in corpora.values()
-        )
+        counts = np.bincount(texts.tokens, minlength=vocabulary)
         frequency = counts / counts.sum()
         self.weight = (
             np.minimum(1, np.sqrt(1e-3 / np.maximum(frequency, 1e-9)))
@@ -62,146 +75,143 @@ class MaskedLM:
             else np.ones(vocabulary)
         )
         self.weight[: special["first_word"]] = 0
-        self.cumulative, self.verdicts = {}, {}
-        for name, c in corpora.items():
-            sizes = c.sentence[c.document[1:]] - c.sentence[c.document[:-1]]
-            self.cumulative[name] = np.cumsum(np.minimum(sizes, 128))
-            length = np.diff(c.sentence)
-            has = np.add.reduceat(np.append(c.opinion, False), c.sentence[:-1]) * (
-                length > 0
-            )
-            self.verdicts[name] = (
-                (length >= 2) & (length <= 12) & (has > 0) & name.endswith("reviews")
-            )
 
-    def example(
-        self, group: str, length: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """One example: ids, token types, hidden (bool), each of at most `length`."""
-        c, r = self.corpora[group], self.random
-        doc = int(
-            np.searchsorted(
-                self.cumulative[group],
-                r.integers(self.cumulative[group][-1]),
-                side="right",
-            )
-        )
-        first, last = int(c.document[doc]), int(c.document[doc + 1])
-        verdict = None
-        if r.random() < self.recipe.verdict:
-            choices = np.flatnonzero(self.verdicts[group][first:last])
-            if len(choices) and last - first > 1:
-                verdict = first + int(r.choice(choices))
-        room = (
-            length
-            - 3
-            - (
-                int(c.sentence[verdict + 1] - c.sentence[verdict])
-                if verdict is not None
-                else 0
-            )
-        )
-        room = max(8, int(room * r.uniform(0.4, 1)))
-        start = int(r.integers(first, last))
-        if verdict is not None and start == verdict:
-            start = verdict + 1 if verdict + 1 < last else verdict - 1
-        pieces, used, s = [], 0, start
-        while s < last and used < room and s != verdict:
-            a, b = int(c.sentence[s]), int(c.sentence[s + 1])
-            b = min(b, a + room - used)
-            pieces.append((a, b))
-            used += b - a
-            s += 1
-        context = np.concatenate([np.arange(a, b) for a, b in pieces])
-        hidden = r.random(len(context)) < self.budget(c.tokens[context])
-        hidden |= c.opinion[context] & (r.random(len(context)) < self.recipe.opinion)
-        words = np.flatnonzero(self.weight[c.tokens[context]])
-        if len(words) and verdict is None and not hidden.any():
-            hidden[r.choice(words)] = True  # every example asks something
-        parts = [(context, hidden)]
-        if verdict is not None:
-            span = np.arange(c.sentence[verdict], c.sentence[verdict + 1])
-            parts.insert(
-                1 if r.random() < 0.75 else 0, (span, self.partly(c.opinion[span]))
-            )
-        elif len(pieces) > 1 and r.random() < 0.3:
-            cut = pieces[0][1] - pieces[0][0]
-            parts = [(context[:cut], hidden[:cut]), (context[cut:], hidden[cut:])]
-        separate = len(parts) > 1 and r.random() < 0.4
-        cls, sep = self.special["[CLS]"], self.special["[SEP]"]
-        ids, types, hide = [[cls]], [[0]], [[False]]
-        for number, (where, what) in enumerate(parts):
-            kind = number if separate else 0
-            end = number == len(parts) - 1 or separate
-            ids.append(np.append(c.tokens[where], sep) if end else c.tokens[where])
-            hide.append(np.append(what, False) if end else what)
-            types.append(np.full(len(ids[-1]), kind))
-        return tuple(np.concatenate(x)[:length] for x in (ids, types, hide))
+    def reseed(self, worker: int) -> None:
+        """Other examples for each of several workers with the same seed."""
+        self.random = np.random.default_rng([self.seed, worker])
 
-    def partly(self, marked: np.ndarray) -> np.ndarray:
-        """Of half of the opinion words of several tokens, hides one token only: a
-        template often gives the rest away (很[MASK])."""
-        hidden, edges = (
-            marked.copy(),
-            np.flatnonzero(np.diff(np.concatenate([[0], marked.astype(int), [0]]))),
-        )
-        for first, last in edges.reshape(-1, 2):
-            if last - first > 1 and self.random.random() < 0.5:
-                hidden[first:last] = False
-                hidden[self.random.integers(first, last)] = True
+    def draw(self, count: int, masked: float) -> Examples:
+        """`count` examples of the mixture, of which the share `masked` is hidden."""
+        r = self.random
+        names = [self.texts.names.index(name) for name in MIXTURE]
+        groups = r.choice(names, size=count, p=list(MIXTURE.values()))
+        lengths, shares = zip(*LENGTHS, strict=True)
+        return self.examples(groups, r.choice(lengths, size=count, p=shares), masked)
+
+    def examples(
+        self, groups: np.ndarray, lengths: np.ndarray, masked: float
+    ) -> Examples:
+        """One example of each group (n,), of at most `lengths` (n,) tokens."""
+        x, r, n = self.texts, self.random, len(groups)
+        documents = x.draw_documents(groups, r)
+        first, last = x.document[documents], x.document[documents + 1]
+        verdict = x.draw_verdicts(documents, r)
+        verdict[(r.random(n) >= self.recipe.verdict) | (last - first < 2)] = -1
+        has = verdict >= 0
+        size = np.where(has, x.sentence[verdict + 1] - x.sentence[verdict], 0)
+        room = ((lengths - 3 - size) * r.uniform(0.5, 1, n)).astype(int)
+        start = r.integers(first, last)
+        beside = np.where(verdict + 1 < last, verdict + 1, verdict - 1)
+        start = np.where(has & (start == verdict), beside, start)
+        # the context: sentences from there on, up to the verdict or the document's end
+        begin, width = x.sentence[start], int(lengths.max(initial=1))
+        stop = x.sentence[np.where(has & (verdict > start), verdict, last)]
+        length = np.minimum(stop - begin, np.maximum(room, 8))
+        hidden = self.hidden_words(begin, length, width, masked, has)
+        judged, inside = x.gather(x.opinion, x.sentence[verdict], size, VERDICT[1])
+        hidden = np.hstack([hidden, one_of_each_run(judged & inside, r)])
+        # two parts: context and verdict, or the context cut behind its first sentence
+        cut = np.minimum(x.sentence[start + 1] - begin, length)
+        two = ~has & (length > cut) & (r.random(n) < 0.3)
+        one = (begin, np.where(two, cut, length), np.zeros(n, int))
+        other = (begin + cut, np.where(two, length - cut, 0), cut)
+        other = np.where(has, (x.sentence[verdict], size, width + 0 * size), other)
+        swapped = has & (r.random(n) >= 0.75)
+        separate = (has | two) & (r.random(n) < 0.4)
+        parts = np.where(swapped, other, one), np.where(swapped, one, other)
+        return self.joined(*parts, separate, hidden, width)
+
+    def hidden_words(
+        self,
+        begin: np.ndarray,
+        length: np.ndarray,
+        width: int,
+        masked: float,
+        has_verdict: np.ndarray,
+    ) -> np.ndarray:
+        """Which tokens of the contexts are hidden (n, width)."""
+        x, r = self.texts, self.random
+        tokens, inside = x.gather(x.tokens, begin, length, width)
+        opinion, _ = x.gather(x.opinion, begin, length, width)
+        hidden = r.random(tokens.shape) < self.budget(tokens, inside, masked)
+        hidden |= opinion & inside & (r.random(tokens.shape) < self.recipe.opinion)
+        # every example asks something
+        words = inside & (self.weight[tokens] > 0)
+        chosen = (words * r.random(tokens.shape)).argmax(1)
+        bare = ~has_verdict & ~hidden.any(1) & words.any(1)
+        hidden[bare, chosen[bare]] = True
         return hidden
 
-    def budget(self, tokens: np.ndarray) -> np.ndarray:
-        """Chance of each context token to be hidden, MASKED on average."""
-        weight = self.weight[tokens]
-        return np.minimum(0.8, weight * MASKED * len(tokens) / max(weight.sum(), 1e-9))
+    def budget(
+        self, tokens: np.ndarray, inside: np.ndarray, masked: float
+    ) -> np.ndarray:
+        """Chance of each context token (n, W) to be hidden, `masked` on average."""
+        weight = self.weight[tokens] * inside
+        total = np.maximum(weight.sum(1), 1e-9)
+        return np.minimum(0.8, weight * (masked * inside.sum(1) / total)[:, None])
 
-    def batch(self) -> dict[str, np.ndarray]:
+    def joined(
+        self,
+        one: np.ndarray,
+        two: np.ndarray,
+        separate: np.ndarray,
+        hidden: np.ndarray,
+        width: int,
+    ) -> Examples:
+        """[CLS] one two [SEP], with a [SEP] between them where they are `separate`.
+
+        A part (3, n): where it begins in the tokens, its size (0 for none), and where
+        in a row of `hidden` its marks begin.
+        """
+        x, (cls, sep) = self.texts, (self.special[t] for t in ("[CLS]", "[SEP]"))
+        separate = separate.astype(int)
+        sizes = 2 + one[1] + separate + two[1]
+        ids = np.full((len(sizes), width), cls)
+        marked = np.zeros(ids.shape, bool)
+        place = np.arange(width)[None] - 1  # in the first part
+        second = place - (one[1] + separate)[:, None]  # in the second
+        for (begin, size, marks), at in ((one, place), (two, second)):
+            here = (at >= 0) & (at < size[:, None])
+            tokens = x.tokens[np.clip(begin[:, None] + at, 0, len(x.tokens) - 1)]
+            ids = np.where(here, tokens, ids)
+            column = np.clip(marks[:, None] + at, 0, hidden.shape[1] - 1)
+            marked |= here & np.take_along_axis(hidden, column, axis=1)
+        ends = (second == -1) & (separate > 0)[:, None] | (second == two[1][:, None])
+        ids = np.where(ends, sep, ids)
+        types = ((second >= 0) & (separate > 0)[:, None]).astype(int)
+        return Examples(ids, types, marked, sizes)
+
+    def batch(self, done: float) -> dict[str, np.ndarray]:
+        """A batch of what is due when the share `done` of the training lies behind."""
         if not self.waiting:
-            r = self.random
-            lengths = r.choice(
-                [n for n, _ in LENGTHS], size=DRAWN, p=[share for _, share in LENGTHS]
-            )
-            groups = r.choice(list(MIXTURE), size=DRAWN, p=list(MIXTURE.values()))
-            self.waiting += sorted_batches(
-                [self.example(g, int(n)) for g, n in zip(groups, lengths)]
-            )
-            r.shuffle(self.waiting)
-        return self.collate(self.waiting.pop())
+            drawn = self.draw(DRAWN, masked_share(done))
+            self.waiting = [
+                self.collate(drawn, rows)
+                for rows in like_length(drawn.sizes, self.random)
+            ]
+        return self.waiting.pop()
 
-    def collate(
-        self, rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]]
-    ) -> dict[str, np.ndarray]:
-        """Pads the rows and hides what is to be guessed: 85 % become [MASK], 5 % a
-        random word, 10 % stay."""
-        r, special = self.random, self.special
-        shape = (len(rows), padded(rows))
-        ids, types, mask, labels = (
-            np.full(shape, special["[PAD]"]),
-            np.zeros(shape, int),
-            np.zeros(shape, int),
-            np.full(shape, -100),
+    def collate(self, drawn: Examples, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The rows as a batch, and hides what is to be guessed: 85 % become [MASK], 5 %
+        a random word, 10 % stay."""
+        r, special, width = self.random, self.special, padded(drawn.sizes[rows])
+        width = min(width, drawn.ids.shape[1])
+        ids, types, hidden = (
+            part[rows, :width] for part in (drawn.ids, drawn.types, drawn.hidden)
         )
-        for i, (row, kind, hide) in enumerate(rows):
-            n, row, chance = len(row), row.astype(int), r.random(len(row))
-            labels[i, :n] = np.where(hide, row, -100)
-            shown = np.where(
-                chance < 0.85,
-                special["[MASK]"],
-                np.where(
-                    chance < 0.95,
-                    row,
-                    r.integers(special["first_word"], self.vocabulary, n),
-                ),
-            )
-            ids[i, :n], types[i, :n], mask[i, :n] = np.where(hide, shown, row), kind, 1
+        mask = np.arange(width) < drawn.sizes[rows, None]
+        chance = r.random(ids.shape)
+        word = r.integers(special["first_word"], self.vocabulary, ids.shape)
+        other = np.where(chance < 0.95, ids, word)
+        shown = np.where(chance < 0.85, special["[MASK]"], other)
+        shown = np.where(hidden, shown, ids)
         # a random start teaches every position, also those behind a later prefix
         offset = int(r.integers(0, 64)) if r.random() < 0.25 else 0
-        positions = np.broadcast_to(np.arange(offset, offset + shape[1]), shape)
+        positions = np.broadcast_to(np.arange(offset, offset + width), ids.shape)
         return {
-            "input_ids": ids,
-            "token_type_ids": types,
-            "attention_mask": mask,
-            "labels": labels,
+            "input_ids": np.where(mask, shown, special["[PAD]"]),
+            "token_type_ids": np.where(mask, types, 0),
+            "attention_mask": mask.astype(int),
+            "labels": np.where(mask & hidden, ids, -100),
             "position_ids": positions,
         }

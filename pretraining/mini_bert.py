@@ -1,5 +1,5 @@
 """Makes mini-bert: python -m pretraining.mini_bert --minutes 90 (resumes where it was
-stopped; --minutes is the whole budget)."""
+stopped; --minutes is the whole budget). --small makes mini-bert-s."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,13 @@ from transformers import BertConfig, BertForMaskedLM
 
 from pretraining import corpora, encoded
 from pretraining import tokenizer as tokenizers_
+from pretraining.draws import Texts
 from pretraining.loop import asked_rows, mean_loss, options, steps_done, train
 from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
 from prompttune_utils.hub import ASSETS
 
 WORK = Path("build/pretraining")
+SHAPES = {"mini-bert": (256, 5), "mini-bert-s": (128, 2)}  # width, layers
 
 
 def load_tokenizer(held_out: set[str]) -> Tokenizer:
@@ -63,8 +65,8 @@ def special_ids(tokenizer: Tokenizer) -> dict[str, int]:
 def word_vectors(
     data: dict[str, encoded.Encoded], vocabulary: int, size: int
 ) -> np.ndarray:
-    """word2vec vectors (vocabulary, size) of the same tokens: the word embeddings start
-    from them. Kept in build/."""
+    """word2vec vectors (vocabulary, size) of the same tokens, for mini-word2vec; kept
+    in build/."""
     path = WORK / f"word2vec-{size}.npy"
     if not path.exists():
         random = np.random.default_rng(0)
@@ -101,11 +103,8 @@ def word_vectors(
     return np.load(path)
 
 
-def new_model(
-    vocabulary: int, size: int = 192, layers: int = 4, vectors: np.ndarray | None = None
-) -> BertForMaskedLM:
-    """A fresh mini-bert; the word embeddings are `vectors` (vocabulary, size) when
-    given."""
+def new_model(vocabulary: int, size: int = 256, layers: int = 5) -> BertForMaskedLM:
+    """A fresh mini-bert."""
     torch.manual_seed(0)
     config = BertConfig(
         vocab_size=vocabulary, hidden_size=size, num_hidden_layers=layers,
@@ -116,11 +115,6 @@ def new_model(
     model = BertForMaskedLM(config)
     # on CPUs the backward pass of the fused attention takes longer than all the rest
     model.set_attn_implementation("eager")
-    if vectors is not None:
-        with torch.no_grad():
-            model.bert.embeddings.word_embeddings.weight.copy_(
-                torch.from_numpy(vectors)
-            )
     return model
 
 
@@ -134,9 +128,8 @@ def masked_loss(model: BertForMaskedLM, batch: dict) -> torch.Tensor:
 
 
 def main() -> None:
-    parser = options("Makes mini-bert.", 90)
-    parser.add_argument("--size", type=int, default=192)
-    parser.add_argument("--layers", type=int, default=4)
+    parser = options("Makes mini-bert or mini-bert-s.", 90)
+    parser.add_argument("--small", action="store_true", help="make mini-bert-s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--plain",
@@ -150,9 +143,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    tokenizer, data, _ = load_texts()
+    tokenizer, texts, _ = load_texts()
     vocabulary = tokenizer.get_vocab_size()
-    special = special_ids(tokenizer)
     recipe = (
         Recipe(0, 0, False)
         if arguments.plain
@@ -160,17 +152,17 @@ def main() -> None:
         if arguments.no_verdict
         else Recipe()
     )
-    folder = arguments.folder or WORK / "mini-bert"
+    name = "mini-bert-s" if arguments.small else "mini-bert"
+    folder = arguments.folder or WORK / name
     objective = MaskedLM(
-        data, special, vocabulary, recipe, arguments.seed + steps_done(folder)
-    )
-    model = new_model(
+        Texts(texts),
+        special_ids(tokenizer),
         vocabulary,
-        arguments.size,
-        arguments.layers,
-        word_vectors(data, vocabulary, arguments.size),
+        recipe,
+        arguments.seed + steps_done(folder),
     )
-    train(model, lambda _: objective.batch(), masked_loss, folder, arguments)
+    model = new_model(vocabulary, *SHAPES[name])
+    train(model, objective, masked_loss, folder, arguments)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Makes mini-gpt: python -m pretraining.mini_gpt --minutes 60 (resumes; --minutes is
 the whole budget). --small makes mini-gpt-s."""
 
-import numpy as np
 import torch
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from pretraining.documents import Documents
+from pretraining.draws import Texts
 from pretraining.loop import asked_rows, mean_loss, options, steps_done, train
-from pretraining.mini_bert import WORK, load_texts, word_vectors
+from pretraining.mini_bert import WORK, load_texts
 from pretraining.next_token import (
     COPY_UNTIL,
     NextToken,
@@ -17,14 +17,11 @@ from pretraining.next_token import (
     whole_words,
 )
 
-SHAPES = {"mini-gpt": (192, 6, 6), "mini-gpt-s": (80, 3, 5)}  # width, layers, heads
+SHAPES = {"mini-gpt": (256, 6, 8), "mini-gpt-s": (96, 3, 3)}  # width, layers, heads
 
 
-def new_model(
-    name: str, vocabulary: int, vectors: np.ndarray | None = None
-) -> GPTNeoXForCausalLM:
-    """A fresh decoder with rotary positions; the word embeddings are `vectors`
-    (vocabulary, width) when given."""
+def new_model(name: str, vocabulary: int) -> GPTNeoXForCausalLM:
+    """A fresh decoder with rotary positions."""
     width, layers, heads = SHAPES[name]
     torch.manual_seed(0)
     config = GPTNeoXConfig(
@@ -36,20 +33,7 @@ def new_model(
     )  # fmt: skip
     model = GPTNeoXForCausalLM(config)
     model.set_attn_implementation("eager")
-    if vectors is not None:
-        with torch.no_grad():
-            model.gpt_neox.embed_in.weight.copy_(torch.from_numpy(vectors))
     return model
-
-
-def narrow(vectors: np.ndarray, width: int) -> np.ndarray:
-    """The first `width` principal components of word vectors (n, d), at the same
-    scale."""
-    if width == vectors.shape[1]:
-        return vectors
-    _, _, directions = np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)
-    turned = vectors @ directions[:width].T
-    return (turned * vectors.std() / turned.std()).astype(np.float32)
 
 
 def next_token_loss(model: GPTNeoXForCausalLM, batch: dict) -> torch.Tensor:
@@ -72,7 +56,7 @@ def make_objective(seed: int, copy_until: float = COPY_UNTIL) -> NextToken:
         whole_words(tokenizer),
         seed,
     )
-    return NextToken(texts, documents, tokenizer, seed, copy_until)
+    return NextToken(Texts(texts), documents, tokenizer, seed, copy_until)
 
 
 def main() -> None:
@@ -90,9 +74,7 @@ def main() -> None:
     folder = arguments.folder or WORK / name
     objective = make_objective(steps_done(folder), arguments.copy_until)
     vocabulary = objective.tokenizer.get_vocab_size()
-    vectors = word_vectors(objective.texts, vocabulary, 192)
-    model = new_model(name, vocabulary, narrow(vectors, SHAPES[name][0]))
-    train(model, objective.batch, next_token_loss, folder, arguments)
+    train(new_model(name, vocabulary), objective, next_token_loss, folder, arguments)
 
 
 if __name__ == "__main__":

@@ -7,27 +7,26 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pretraining import corpora
-from pretraining.batches import padded, sorted_batches
+from pretraining.batches import like_length, padded
 from pretraining.documents import Document, Documents, spare
-from pretraining.encoded import Encoded
+from pretraining.draws import Texts
 
-REAL = 0.40  # share of real text, by tokens
+REAL = 0.45  # share of real text, by tokens
 MIXTURE = {
-    "en_reviews": 0.25,
-    "zh_reviews": 0.20,
-    "en_other": 0.35,
-    "zh_other": 0.20,
+    "en_reviews": 0.23,
+    "zh_reviews": 0.19,
+    "en_other": 0.36,
+    "zh_other": 0.22,
 }  # of the real text, by examples
 LENGTHS = [64, 128, 256]  # windows of real text, in tokens
 LONGEST = 512  # generated documents are cut there
-DRAWN = 512  # examples drawn at once and sorted by length
-# share of the places that the loss looks at: the output layer is the dearest part of a
-# small model
-ASKED_REAL, ASKED_GIVEN = 0.5, 0.15
+DRAWN = 1024  # examples drawn at once and put into batches of like length
+# share of the places that the loss looks at, beside the answers of the documents
+ASKED_REAL, ASKED_GIVEN = 1.0, 0.25
 # In the first part of the training most documents repeat themselves. In the mixture
 # alone, looking back for a copy was not learned in
 # 17M tokens; when it fills the batches it takes some hundred steps, and stays.
-COPY_UNTIL, COPIES = 0.06, 0.8
+COPY_UNTIL, COPIES = 0.05, 0.8
 SHORT = {"en": 130, "zh": 45}  # labelled reviews of at most so many characters
 
 
@@ -35,10 +34,12 @@ def reviews(held_out: set[str]) -> dict[str, list[tuple[str, int]]]:
     """language -> [(review, 0 or 1)] from the mirror, without the texts that are
     measured on."""
 
-    def short(dataset: str, language: str) -> Iterator[tuple[str, int]]:
-        for row in corpora.read_rows(dataset, "train"):
+    def short(dataset: str, split: str, language: str) -> Iterator[tuple[str, int]]:
+        for row in corpora.read_rows(dataset, split):
             text = " ".join(row["text"].split())
-            if 3 < len(text) <= SHORT[language] and corpora.key(text) not in held_out:
+            judged = row.get("label") in (0, 1)  # many rows of the web have no label
+            fits = 3 < len(text) <= SHORT[language]
+            if judged and fits and corpora.key(text) not in held_out:
                 yield text, int(row["label"])
 
     def endings() -> Iterator[tuple[str, int]]:
@@ -48,15 +49,19 @@ def reviews(held_out: set[str]) -> dict[str, list[tuple[str, int]]]:
             if 20 < len(last) <= SHORT["en"] and corpora.key(last) not in held_out:
                 yield last, int(row["label"])
 
-    english = [
-        *short("yelp/sentences", "en"),
-        *short("nltk/pros_cons", "en"),
-        *endings(),
-    ]
-    return {
-        "en": english,
-        "zh": list(short("SophonPlus/online_shopping_10_cats", "zh")),
+    sources = {
+        "en": [("yelp/sentences", "train"), ("nltk/pros_cons", "train")],
+        "zh": [("SophonPlus/online_shopping_10_cats", "train")],
     }
+    found = {}
+    for language, named in sources.items():
+        lines = corpora.COLLECTED[f"{language}_reviews"].split()
+        named += [tuple(line.rsplit("/", 1)) for line in lines]
+        found[language] = [
+            pair for source in named for pair in short(*source, language)
+        ]
+    found["en"] += endings()
+    return found
 
 
 def sentence_pairs() -> list[tuple[str, str]]:
@@ -104,27 +109,26 @@ class NextToken:
 
     def __init__(
         self,
-        texts: dict[str, Encoded],
+        texts: Texts,
         documents: Documents,
         tokenizer: Tokenizer,
         seed: int,
         copy_until: float = COPY_UNTIL,
     ):
-        self.texts, self.documents, self.tokenizer, self.copy_until = (
-            texts,
-            documents,
-            tokenizer,
-            copy_until,
-        )
+        self.texts, self.documents, self.tokenizer = texts, documents, tokenizer
+        self.copy_until = copy_until
         self.start, self.end, self.pad = (
             tokenizer.token_to_id(t) for t in ("<s>", "</s>", "[PAD]")
         )
-        self.random, self.waiting, self.known, self.count = (
-            np.random.default_rng(seed),
-            [],
-            {},
-            {"real": 0, "made": 0},
-        )
+        self.random, self.seed, self.known = np.random.default_rng(seed), seed, {}
+        # windows of real text, and batches, drawn and not yet used
+        self.windows, self.waiting = [], []
+        self.count = {"real": 0, "made": 0}
+
+    def reseed(self, worker: int) -> None:
+        """Other examples for each of several workers with the same seed."""
+        self.random = np.random.default_rng([self.seed, worker])
+        self.documents.random.seed(f"{self.seed} {worker}")
 
     def ids(self, piece: str) -> list[int]:
         """Token ids of a piece; short pieces come again and again, so they are kept."""
@@ -137,16 +141,18 @@ class NextToken:
 
     def real(self) -> tuple[np.ndarray, np.ndarray]:
         """A window of real text that starts with a sentence: ids, asked (bool)."""
-        r = self.random
-        c = self.texts[r.choice(list(MIXTURE), p=list(MIXTURE.values()))]
-        a, end = c.around(r.integers(len(c.tokens)))
-        b = min(end, a + int(r.choice(LENGTHS)) - 2)
-        ids = np.concatenate(
-            [[self.start], c.tokens[a:b], [self.end] if b == end else []]
-        ).astype(int)
+        r, x = self.random, self.texts
+        if not self.windows:
+            names = [x.names.index(name) for name in MIXTURE]
+            groups = r.choice(names, size=DRAWN, p=list(MIXTURE.values()))
+            begin, end = x.draw_windows(groups, r)
+            stop = np.minimum(end, begin + r.choice(LENGTHS, size=DRAWN) - 2)
+            self.windows = list(zip(begin, stop, stop == end, strict=True))
+        begin, stop, last = self.windows.pop()
+        ids = [self.start, *x.tokens[begin:stop], *([self.end] if last else [])]
         asked = r.random(len(ids)) < ASKED_REAL
         asked[-1] = True  # a batch that asks nothing has no loss
-        return ids, asked
+        return np.array(ids), asked
 
     def encode(self, document: Document) -> tuple[np.ndarray, np.ndarray]:
         """A generated document: ids, asked (bool): every answer, and some of the
@@ -174,15 +180,18 @@ class NextToken:
     def batch(self, done: float) -> dict[str, np.ndarray]:
         """A batch of what is due when the share `done` of the training lies behind."""
         if not self.waiting:
-            self.waiting += sorted_batches([self.row(done) for _ in range(DRAWN)])
-            self.random.shuffle(self.waiting)
+            rows = [self.row(done) for _ in range(DRAWN)]
+            sizes = np.array([len(ids) for ids, _ in rows])
+            self.waiting = [
+                [rows[i] for i in batch] for batch in like_length(sizes, self.random)
+            ]
         return self.collate(self.waiting.pop())
 
     def collate(
         self, rows: list[tuple[np.ndarray, np.ndarray]]
     ) -> dict[str, np.ndarray]:
         """Pads on the right."""
-        shape = (len(rows), padded(rows))
+        shape = (len(rows), padded([len(ids) for ids, _ in rows]))
         ids, mask, labels = (
             np.full(shape, self.pad),
             np.zeros(shape, int),

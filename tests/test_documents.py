@@ -15,8 +15,8 @@ import pytest
 from test_pretraining import corpus
 from tokenizers import Tokenizer
 
-from pretraining import documents
-from pretraining.batches import BATCH_TOKENS
+from pretraining import documents, evaluate_causal
+from pretraining.batches import batch_tokens
 from pretraining.documents import (
     NUMBER_RULES,
     Document,
@@ -29,6 +29,7 @@ from pretraining.documents import (
     spare,
     word_pairs,
 )
+from pretraining.draws import Texts
 from pretraining.next_token import (
     ASKED_GIVEN,
     ASKED_REAL,
@@ -514,12 +515,22 @@ def test_problems_of_a_document_are_told_alike():
             not d.rule.startswith("direct")
         }, d.text
         assert ("=" in d.text) == (not d.rule.startswith("direct"))
-        think = len(re.findall("let's think step by step|一步一步来思考", d.text))
+        calls = "|".join(map(re.escape, documents.TRIGGERS[d.rule[-2:]]))
+        think = len(re.findall(rf"(?:answer:|a:|答：|回答：)(?:{calls})", d.text))
         assert think == (len(d.items) if d.rule.startswith("think") else 0)
         said = re.findall(
             r"(?:answer(?: \(arabic numerals\))? is |答案是)(\d+)", d.text
         )
         assert list(map(int, said)) == [p.answer for p in d.items]
+
+
+def test_what_the_chapters_ask_with_is_in_no_document():
+    """Neither the sentences that ask for steps nor the label words of the chapters:
+    they measure what no text has shown. As arbitrary labels the words do not count."""
+    asked = [*evaluate_causal.THINK.values(), "let's think step by step"]
+    assert not any(call.strip() in d.text for d in DRAWN for call in asked)
+    shown = {label for d in of("list", "opinion") for _, label in d.items}
+    assert shown and not shown & {"negative", "positive", "差", "好"}
 
 
 def test_repetitions():
@@ -643,7 +654,7 @@ START, END, PAD = (TOKENIZER.token_to_id(t) for t in ("<s>", "</s>", "[PAD]"))
 
 
 def objective(seed=0):
-    return NextToken(TEXTS, make(seed, label_words(TOKENIZER)), TOKENIZER, seed)
+    return NextToken(Texts(TEXTS), make(seed, label_words(TOKENIZER)), TOKENIZER, seed)
 
 
 def batches(count, seed=0, done=0.5):
@@ -666,7 +677,7 @@ def test_batches():
         ) == ["input_ids", "attention_mask", "labels"]
         assert (
             ids.shape[1] % 16 == 0
-            and ids.size <= BATCH_TOKENS
+            and ids.size <= batch_tokens()
             and mask.any(0)[-16:].any()
         ), "a row shorter by a step would do"
         assert (

@@ -1,13 +1,12 @@
 """What the chapters on large models need of mini-gpt, measured on held-out items; and
 the ways to ask it agree with each other."""
 
-import numpy as np
 import pytest
 import torch
 
 from pretraining import evaluate_causal as measured
 from pretraining.loop import asked_rows
-from pretraining.mini_gpt import SHAPES, narrow, new_model, next_token_loss
+from pretraining.mini_gpt import SHAPES, new_model, next_token_loss
 from prompttune_utils import arithmetic, hub
 
 EXAMPLE = "你好->hello, 再见->goodbye, 购买->purchase, 销售->"
@@ -213,20 +212,3 @@ def test_asked_rows_are_filled_up_with_ignored_ones():
         len(rows) == 64 and asked[:2].tolist() == [5, 6] and (asked[2:] == -100).all()
     )
     assert torch.equal(rows[0], hidden[0, 2]) and torch.equal(rows[1], hidden[1, 8])
-
-
-def test_narrow_keeps_scale_and_distances():
-    """Vectors of rank 4 lose nothing in 4 components: all distances change by one
-    factor."""
-    vectors = np.random.default_rng(0).normal(size=(200, 4)) @ np.random.default_rng(
-        1
-    ).normal(size=(4, 24))
-    small = narrow(vectors, 4)
-    ratios = np.linalg.norm(small[1:] - small[:-1], axis=1) / np.linalg.norm(
-        vectors[1:] - vectors[:-1], axis=1
-    )
-    assert (
-        small.shape == (200, 4)
-        and np.ptp(ratios) < 1e-4
-        and small.std() == pytest.approx(vectors.std(), rel=1e-3)
-    )

@@ -4,6 +4,7 @@ the mirror."""
 import contextlib
 import gzip
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +12,20 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from pretraining import corpora, encoded, loop, mini_bert, ship
+from pretraining import (
+    batches,
+    corpora,
+    encoded,
+    loop,
+    mini_bert,
+    mini_gpt,
+    mini_t5,
+    next_token,
+    ship,
+)
 from pretraining import tokenizer as tokenizers_
-from pretraining.masked_lm import MASKED, MIXTURE, MaskedLM, Recipe
+from pretraining.draws import Texts, one_of_each_run
+from pretraining.masked_lm import MASKED, MIXTURE, MaskedLM, Recipe, masked_share
 from prompttune_utils import hub
 
 SPECIAL = {"[PAD]": 0, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "first_word": 10}
@@ -33,7 +45,7 @@ def corpus(documents):
 
 def objective(documents, recipe=None, seed=0):
     return MaskedLM(
-        {group: corpus(documents) for group in MIXTURE},
+        Texts({group: corpus(documents) for group in MIXTURE}),
         SPECIAL,
         VOCABULARY,
         recipe or Recipe(),
@@ -56,11 +68,14 @@ REVIEWS = [
 ]
 
 
-def examples(o, group, length=64, count=300):
-    for _ in range(count):
-        ids, types, hidden = o.example(group, length)
-        assert len(ids) == len(types) == len(hidden) <= length
-        yield ids.tolist(), types.tolist(), hidden
+def examples(o, group, length=64, count=300, masked=MASKED[1]):
+    groups = np.full(count, o.texts.names.index(group))
+    drawn = o.examples(groups, np.full(count, length), masked)
+    rows = zip(drawn.ids, drawn.types, drawn.hidden, drawn.sizes, strict=True)
+    for ids, types, hidden, size in rows:
+        assert size <= length
+        assert not hidden[size:].any()
+        yield ids[:size].tolist(), types[:size].tolist(), hidden[:size]
 
 
 @pytest.mark.parametrize("length", [32, 64, 128])
@@ -115,11 +130,10 @@ def test_no_verdict_for_other_text_or_without_the_lever():
         (objective(documents, Recipe(verdict=0)), "en_reviews"),
     ):
         assert any(50 not in ids for ids, *_ in examples(o, group, count=50))
-    long = objective([[[11] * 30, [20] * 12 + [50]], [[50, 21]]], Recipe(verdict=1))
-    assert not any(
-        v.any() for name, v in long.verdicts.items() if name.endswith("other")
-    )
-    assert long.verdicts["en_reviews"].tolist() == [False, False, True]
+    long = objective([[[11] * 30, [20] * 12 + [50]], [[50, 21]]]).texts
+    own = len(long.sentence[:-1]) // len(MIXTURE)  # sentences of each group
+    reviews = [n for n, name in enumerate(MIXTURE) if name.endswith("reviews")]
+    assert long.verdicts.tolist() == [own * n + 2 for n in reviews]
 
 
 def share_hidden(recipe, tokens):
@@ -138,7 +152,7 @@ def share_hidden(recipe, tokens):
 def test_levers_hide_opinions_and_rare_words():
     ordinary = range(10, 50)
     assert share_hidden(Recipe(0, 0, False), ordinary) == pytest.approx(
-        MASKED, abs=0.02
+        MASKED[1], abs=0.02
     )
     assert (
         share_hidden(Recipe(0, 0.5, False), OPINIONS)
@@ -147,15 +161,69 @@ def test_levers_hide_opinions_and_rare_words():
         > share_hidden(Recipe(0, 0.5, False), ordinary)
     )
     o = objective([[[11] * 99 + [12]]] * 20, Recipe(0, 0, True))
-    common, rare = o.budget(np.array([11, 12] * 50))[:2]
-    assert rare > 3 * common and (common + rare) / 2 == pytest.approx(MASKED)
+    tokens = np.array([[11, 12] * 50])
+    common, rare = o.budget(tokens, tokens > 0, MASKED[1])[0, :2]
+    assert rare > 3 * common and (common + rare) / 2 == pytest.approx(MASKED[1])
+
+
+def test_the_share_of_masks_falls():
+    """From 30 % at the start to 15 % at the end, in what is drawn, too."""
+    assert [masked_share(done) for done in (0, 0.5, 1, 1.2)] == pytest.approx(
+        [0.30, 0.225, 0.15, 0.15]
+    )
+    shares = []
+    for done in (0.0, 1.0):
+        o, hidden, ordinary = objective(REVIEWS, Recipe(0, 0, False)), 0, 0
+        for _ in range(20):
+            batch = o.batch(done)
+            labels, mask = batch["labels"], batch["attention_mask"]
+            hidden += (labels != -100).sum()
+            ids = np.where(labels >= 0, labels, batch["input_ids"])
+            ordinary += (mask.astype(bool) & (ids >= SPECIAL["first_word"])).sum()
+        shares.append(hidden / ordinary)
+    assert shares == pytest.approx([0.30, 0.15], abs=0.02)
+
+
+def test_half_of_the_long_opinions_hide_one_token():
+    marked = np.tile([False, True, True, True, False, True, False], (4000, 1))
+    left = one_of_each_run(marked, np.random.default_rng(0))
+    assert not (left & ~marked).any()
+    assert left[:, 5].all()  # a run of one token stays
+    run = left[:, 1:4]
+    assert set(run.sum(1)) == {1, 3}
+    assert (run.sum(1) == 1).mean() == pytest.approx(0.5, abs=0.03)
+    assert run[run.sum(1) == 1].mean(0) == pytest.approx([1 / 3] * 3, abs=0.05)
+
+
+def test_documents_are_drawn_by_group_and_size():
+    texts = Texts({"a": corpus([[[10] * 30], [[11] * 10]]), "b": corpus([[[12] * 5]])})
+    random = np.random.default_rng(0)
+    drawn = texts.draw_documents(np.repeat([0, 1], 4000), random)
+    assert set(drawn[:4000]) == {0, 1} and set(drawn[4000:]) == {2}
+    assert (drawn[:4000] == 0).mean() == pytest.approx(0.75, abs=0.03)
+
+
+@pytest.mark.parametrize("targets", [False, True])
+def test_batches_of_like_length_hold_every_row_once(monkeypatch, targets):
+    monkeypatch.setattr(batches, "batch_tokens", lambda: 256)
+    random = np.random.default_rng(0)
+    sizes = random.integers(1, 129, 500)
+    second = random.integers(1, 65, 500) if targets else None
+    made = batches.like_length(sizes, random, second)
+    assert sorted(np.concatenate(made).tolist()) == list(range(500))
+    both = sizes + (second if targets else 0)
+    spread = [np.ptp(both[rows]) for rows in made]
+    assert np.mean(spread) < 8 and min(map(len, made)) < 4 < max(map(len, made))
+    if not targets:
+        full = [len(rows) * batches.padded(sizes[rows]) for rows in made]
+        assert max(full) <= 256
 
 
 def test_batch():
     o, masked, random, asked = objective(REVIEWS), 0, 0, 0
     truth = set(range(10, VOCABULARY))
     for _ in range(40):
-        batch = o.batch()
+        batch = o.batch(1.0)
         ids, labels, mask = (
             batch["input_ids"],
             batch["labels"],
@@ -190,7 +258,7 @@ def test_batch():
 
 def test_batches_depend_on_the_seed_alone():
     one, two, three = (objective(REVIEWS, seed=seed) for seed in (1, 1, 2))
-    batches = [[o.batch() for _ in range(3)] for o in (one, two, three)]
+    batches = [[o.batch(0.5) for _ in range(3)] for o in (one, two, three)]
     for a, b in zip(batches[0], batches[1]):
         assert all(np.array_equal(a[k], b[k]) for k in a)
     assert any(
@@ -306,6 +374,37 @@ def test_planted_duplicates_are_dropped(mirror):
     assert len(list(corpora.documents("en_reviews", set()))) == 6
 
 
+def test_labelled_reviews(mirror, monkeypatch):
+    """Short ones with a label; held-out ones, long ones and unlabelled rows are left
+    out. Of film reviews the last sentence."""
+
+    def rows(name, *given):
+        path = mirror / f"{name}.jsonl.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with gzip.open(path, "wt", encoding="utf-8") as file:
+            for text, label in given:
+                file.write(json.dumps({"text": text, "label": label}) + "\n")
+
+    monkeypatch.setattr(
+        corpora, "COLLECTED", {"en_reviews": "a/b/web", "zh_reviews": "c/d/web"}
+    )
+    rows("yelp/sentences/train", ("Warm  soup!", 1), ("Cold soup.", 0))
+    rows("nltk/pros_cons/train", ("held out", 1), ("x" * 131, 1))
+    rows("stanfordnlp/imdb/train", ("It is long. I was glad when it was over.", 0))
+    rows("a/b/web", ("so-so", None), ("never again", 0), ("no label", -1))
+    rows("SophonPlus/online_shopping_10_cats/train", ("房间很大", 1))
+    rows("c/d/web", ("太吵了，睡不着", 0))
+    assert next_token.reviews({corpora.key("held out")}) == {
+        "en": [
+            ("Warm soup!", 1),
+            ("Cold soup.", 0),
+            ("never again", 0),
+            ("I was glad when it was over.", 0),
+        ],
+        "zh": [("房间很大", 1), ("太吵了，睡不着", 0)],
+    }
+
+
 def test_pretraining_without_a_mirror(monkeypatch):
     for folder in ("", "/no/such/folder"):
         monkeypatch.setenv("PROMPTTUNE_MIRROR", folder)
@@ -377,7 +476,7 @@ def test_encoded_corpus(tokenizer, tmp_path, monkeypatch, group, first, judging)
 
 
 def batch_of(o):
-    return {k: torch.from_numpy(v.copy()) for k, v in o.batch().items()}
+    return {k: torch.from_numpy(v.copy()) for k, v in o.batch(0.5).items()}
 
 
 def test_loss_is_that_of_the_full_model():
@@ -431,9 +530,7 @@ def test_pretraining_resumes(tmp_path, clock):
     (tmp_path / "state.new").write_text("half a file")
 
     clock.seconds += 5000  # a night later
-    second = mini_bert.new_model(
-        VOCABULARY, 32, 1, np.ones((VOCABULARY, 32), dtype=np.float32)
-    )
+    second = mini_bert.new_model(VOCABULARY, 32, 1)
     starts = run(second)
     assert starts[0] == hub.weights_hash(first)
     assert len(starts) == pytest.approx(18, abs=1)
@@ -441,7 +538,7 @@ def test_pretraining_resumes(tmp_path, clock):
     assert (
         end["step"] == 12 + len(starts)
         and end["tokens"] > state["tokens"] > 0
-        and end["optimizer"]["state"][0]["step"] == end["step"]
+        and end["optimizers"][1]["state"][0]["step"] == end["step"]
     )
 
     third = mini_bert.new_model(VOCABULARY, 32, 1)
@@ -469,6 +566,72 @@ def test_pretraining_learns(tmp_path, clock):
         peak=5e-3,
     )
     assert losses[0] > 3.5 and losses[-1] < 1.5
+
+
+def test_muon_moves_the_matrices_of_the_blocks_and_adamw_the_rest():
+    models = {
+        "bert": mini_bert.new_model(VOCABULARY, 32, 1),
+        "gpt": mini_gpt.new_model("mini-gpt-s", VOCABULARY),
+        "t5": mini_t5.new_model("mini-t5-s", VOCABULARY),
+    }
+    for kind, model in models.items():
+        muon, adamw = loop.optimizers(model, 1e-3)
+        names = {id(weight): name for name, weight in model.named_parameters()}
+        moved = {
+            stepper: {names[id(w)] for g in stepper.param_groups for w in g["params"]}
+            for stepper in (muon, adamw)
+        }
+        assert moved[muon] | moved[adamw] == set(names.values())
+        assert not moved[muon] & moved[adamw]
+        blocks = {name for name in names.values() if re.search(r"\.\d+\.", name)}
+        assert moved[muon] <= blocks
+        left = {n for n in moved[adamw] & blocks if not n.endswith(".bias")}
+        assert all(re.search("[Nn]orm|layer_?norm|relative", n) for n in left), kind
+    five = [g["lr"] for g in adamw.param_groups]
+    assert [names[id(w)] for w in adamw.param_groups[1]["params"]] == ["shared.weight"]
+    assert five == [1e-3, 5e-3]
+
+
+def test_the_rate_rises_stays_and_falls_to_nothing():
+    rates = [loop.rate_at(done) for done in (0, 0.01, 0.02, 0.1, 0.55, 1)]
+    assert rates == pytest.approx([0, 0.5, 1, 1, 0.5, 0])
+
+
+def test_a_gpu_is_used_where_there_is_one(monkeypatch):
+    for there, name, tokens in ((True, "cuda", 32_768), (False, "cpu", 2048)):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        batches.batch_tokens.cache_clear()
+        assert loop.device() == name and batches.batch_tokens() == tokens
+
+
+def test_workers_draw_different_batches_and_hear_how_far_the_training_is():
+    class Told:
+        def __init__(self):
+            self.worker = -1
+
+        def reseed(self, worker):
+            self.worker = worker
+
+        def batch(self, done):
+            return {"told": np.array([self.worker, done])}
+
+    alone = loop.drawing(Told(), workers=0)
+    assert [alone(done)["told"].tolist() for done in (0.25, 0.5)] == [
+        [-1, 0.25],
+        [-1, 0.5],
+    ]
+    draw = loop.drawing(Told(), workers=2)
+    told = [draw(0.75)["told"].tolist() for _ in range(40)]
+    assert {worker for worker, _ in told} == {0, 1} and told[-1][1] == 0.75
+
+
+def test_reseeded_objectives_draw_other_examples():
+    drawn = []
+    for worker in (0, 1, 1):
+        o = objective(REVIEWS)
+        o.reseed(worker)
+        drawn.append(o.batch(0.5)["input_ids"].tolist())
+    assert drawn[0] != drawn[1] == drawn[2]
 
 
 def test_a_loss_that_is_no_number_stops_before_it_spoils_the_weights(tmp_path):
@@ -520,7 +683,7 @@ def test_a_new_training_takes_the_packaged_tokenizer(tmp_path, monkeypatch):
     tokenizer = mini_bert.load_tokenizer(set())
     minis = {
         name for role in hub.SCALES["mini"].values() for name, *_ in role.values()
-    } | {"mini-gpt-s", "mini-t5-s"}
+    } | {p.parent.name for p in hub.ASSETS.glob("mini-*/tokenizer.json")}
     assert [
         n
         for n in minis

@@ -9,8 +9,17 @@ import pytest
 from test_pretraining import corpus
 
 from pretraining import span_corruption
+from pretraining.draws import Texts
 from pretraining.masked_lm import MIXTURE, MaskedLM, Recipe
-from pretraining.span_corruption import LENGTHS, PREFIX_LM, RATE, SPAN, SpanCorruption
+from pretraining.span_corruption import (
+    LATE,
+    LENGTHS,
+    PREFIX_LM,
+    RATE,
+    SPAN,
+    VERDICTS,
+    SpanCorruption,
+)
 
 SPECIAL = {"[PAD]": 0, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "first_word": 100}
 PAD, END = 0, 6
@@ -42,8 +51,19 @@ VOCABULARY = FIRST + GROUP * len(MIXTURE)
 
 
 def objective(seed=0, sentinels=SENTINELS):
-    words = MaskedLM(TEXTS, SPECIAL, VOCABULARY, Recipe(), seed)
-    return SpanCorruption(TEXTS, words, sentinels, END, PAD, seed)
+    words = MaskedLM(Texts(TEXTS), SPECIAL, VOCABULARY, Recipe(), seed)
+    return SpanCorruption(words, sentinels, END, PAD, seed)
+
+
+def unpadded(rows):
+    """The rows of (tokens, sizes) as lists."""
+    return [row[:size].tolist() for row, size in zip(*rows, strict=True)]
+
+
+def corrupted(o, ids, hidden):
+    """`corrupt` of one row: source, target."""
+    source, target = o.corrupt(ids[None], hidden[None], np.array([len(ids)]))
+    return unpadded(source)[0], unpadded(target)[0]
 
 
 def filled(source, target, sentinels=SENTINELS):
@@ -90,7 +110,7 @@ def test_spans_can_be_put_back(count):
     for _ in range(300):
         ids = np.arange(r.integers(1, 90)) + FIRST
         hidden = r.random(len(ids)) < r.random()
-        source, target = (part.tolist() for part in o.corrupt(ids, hidden))
+        source, target = corrupted(o, ids, hidden)
         used = min(runs(hidden), count)
         assert source[-1] == target[-1] == END
         assert marks(source, sentinels) == marks(target, sentinels) == sentinels[:used]
@@ -109,41 +129,31 @@ def test_corrupt_by_hand():
         np.array([101, 102, 103, 104, 105, 106]),
         np.array([True, True, False, True, False, True]),
     )
-    source, target = objective(sentinels=SENTINELS[:2]).corrupt(ids, hidden)
-    assert source.tolist() == [50, 103, 51, 105, 106, END] and target.tolist() == [
-        50,
-        101,
-        102,
-        51,
-        104,
-        END,
-    ]
+    source, target = corrupted(objective(sentinels=SENTINELS[:2]), ids, hidden)
+    assert source == [50, 103, 51, 105, 106, END]
+    assert target == [50, 101, 102, 51, 104, END]
 
 
 def test_random_spans():
     """RATE of the tokens, in spans of SPAN on average, and never everything."""
-    o, lengths = objective(), []
-    for n in range(2, 140):
-        hidden = o.hidden_spans(n)
-        assert (
-            len(hidden) == n
-            and 0 < hidden.sum() < n
-            and abs(hidden.sum() - n * RATE) <= 1
-        )
-    for _ in range(300):
-        hidden = o.hidden_spans(128)
-        lengths.append(hidden.sum() / runs(hidden))
+    o, sizes = objective(), np.arange(140)
+    hidden = o.hidden_spans(sizes, 140)
+    assert not hidden[:2].any()
+    for n in sizes[2:]:
+        assert not hidden[n, n:].any() and 0 < hidden[n].sum() < n
+        assert abs(hidden[n].sum() - n * RATE) <= 1
+    many = o.hidden_spans(np.full(600, 128), 128)
+    lengths = [row.sum() / runs(row) for row in many]
     assert np.mean(lengths) == pytest.approx(SPAN, abs=0.6)
-    assert (
-        np.mean([o.hidden_spans(60) for _ in range(300)], axis=0)[5:55].std() < 0.05
-    ), "some places are hidden more often than others"
+    places = o.hidden_spans(np.full(600, 60), 60).mean(0)[5:55]
+    assert places.std() < 0.05, "some places are hidden more often than others"
 
 
 def test_windows():
     o = objective()
-    windows = [o.window() for _ in range(1000)]
+    windows = unpadded(o.windows(o.groups(1000), o.lengths(1000)))
     assert all(is_window(w) and len(w) <= max(n for n, _ in LENGTHS) for w in windows)
-    groups = np.bincount([(int(w[0]) - FIRST) // GROUP for w in windows]) / 1000
+    groups = np.bincount([(w[0] - FIRST) // GROUP for w in windows]) / 1000
     assert groups == pytest.approx(list(MIXTURE.values()), abs=0.05)
 
 
@@ -151,8 +161,8 @@ def hidden_share(o, count):
     """Of `count` span-corruption examples, each checked to be a piece of the text: the
     share of hidden tokens."""
     hidden, all_ = 0, 0
-    for _ in range(count):
-        source, target = (part.tolist() for part in o.spans())
+    sources, targets = map(unpadded, o.spans(count))
+    for source, target in zip(sources, targets, strict=True):
         text = filled(source, target)
         assert (
             source[-1] == target[-1] == END and is_window(text) and min(text) >= FIRST
@@ -173,42 +183,55 @@ def test_examples_with_words(monkeypatch):
     example."""
     monkeypatch.setattr(span_corruption, "WORDS", 1)
     o = objective()
-    inner = o.words.example
+    inner = o.words.examples
     asked = []
 
-    def example(group, length):
-        ids, types, hidden = inner(group, length)
-        asked.append(ids[hidden].tolist())
-        return ids, types, hidden
+    def examples(groups, lengths, masked):
+        drawn = inner(groups, lengths, masked)
+        rows = zip(drawn.ids, drawn.hidden, strict=True)
+        asked.extend(ids[hidden].tolist() for ids, hidden in rows)
+        return drawn
 
-    monkeypatch.setattr(o.words, "example", example)
-    for _ in range(300):
-        _, target = o.spans()
-        assert [t for t in target.tolist() if t >= FIRST] == asked[-1] != []
+    monkeypatch.setattr(o.words, "examples", examples)
+    targets = unpadded(o.spans(300)[1])
+    assert [[t for t in target if t >= FIRST] for target in targets] == asked
+    assert all(asked) and len(asked) == 300
     assert 0.05 < hidden_share(objective(), 300) < 0.25
 
 
 def test_prefixes():
     """A beginning and how it goes on, both with an end, make a window."""
     o, cuts = objective(), []
-    for _ in range(500):
-        source, target = o.prefix()
+    for source, target in zip(*map(unpadded, o.prefix(500)), strict=True):
         assert source[-1] == target[-1] == END and len(source) >= 2 and len(target) >= 3
-        text = np.append(source[:-1], target[:-1])
+        text = source[:-1] + target[:-1]
         assert is_window(text)
         cuts.append((len(source) - 1) / len(text))
+    assert len(cuts) > 450
     assert np.mean(cuts) == pytest.approx(0.5, abs=0.05) and np.std(cuts) > 0.2
 
 
-@pytest.mark.parametrize(
-    "done, spans",
-    [(0.0, True), (1 - PREFIX_LM - 0.01, True), (1 - PREFIX_LM, False), (1.0, False)],
-)
-def test_batches(done, spans):
-    """Spans with sentinels first, in the last part of the training beginnings
-    without."""
+def test_reviews_go_on_with_their_verdict():
+    """Of the reviews with a short sentence that judges, a share goes on with exactly
+    that sentence; other text never does."""
+    documents = [[[11, 12, 13], [14] * 40, [20, 21, 50], [15] * 20]] * 30
+    texts = Texts({group: corpus(documents) for group in MIXTURE})
+    o = SpanCorruption(
+        MaskedLM(texts, SPECIAL, VOCABULARY, Recipe(), 0), SENTINELS, END, PAD, 0
+    )
+    told = []
+    for source, target in zip(*map(unpadded, o.prefix(3000)), strict=True):
+        told.append(target == [20, 21, 50, END] and source[-2] == 14)
+    reviews = MIXTURE["en_reviews"] + MIXTURE["zh_reviews"]
+    assert np.mean(told) == pytest.approx(VERDICTS * reviews, abs=0.05)
+
+
+@pytest.mark.parametrize("spans", [True, False])
+def test_batches(monkeypatch, spans):
+    """Spans with sentinels, or beginnings without."""
+    monkeypatch.setattr(span_corruption, "PREFIX_LM", (float(not spans),) * 2)
     o = objective()
-    for batch in (o.batch(done) for _ in range(30)):
+    for batch in (o.batch(0.5) for _ in range(30)):
         source, mask, labels = (
             batch["input_ids"],
             batch["attention_mask"].astype(bool),
@@ -242,13 +265,12 @@ def test_batches(done, spans):
             assert is_window(filled(one, two) if spans else one[:-1] + two[:-1])
 
 
-def test_the_objective_can_change_between_two_batches():
+@pytest.mark.parametrize("done, share", [(0, 0.1), (LATE - 0.01, 0.1), (LATE, 0.65)])
+def test_most_of_the_last_batches_are_beginnings(done, share):
     o = objective()
-    kinds = [
-        bool(np.isin(o.batch(done)["labels"], SENTINELS).any())
-        for done in (0, 1, 0, 1, 0.5)
-    ]
-    assert kinds == [True, False, True, False, True]
+    spans = [np.isin(o.batch(done)["labels"], SENTINELS).any() for _ in range(400)]
+    assert 1 - np.mean(spans) == pytest.approx(share, abs=0.07)
+    assert share in PREFIX_LM
 
 
 @pytest.mark.parametrize("done", [0, 1])
