@@ -1,6 +1,7 @@
 """Where models and data come from.
 
-In this order: a path, a packaged asset, a mirror folder, the Hugging Face hub.
+In this order: a path, a packaged asset, what `make real-model` fetched, a mirror
+folder, the Hugging Face hub.
 """
 
 import contextlib
@@ -22,6 +23,11 @@ SCALES = {
         "masked_lm": {"en": ("mini-bert", 3e-5, 3e-4), "zh": ("mini-bert", 3e-5, 3e-4)},
         "causal_lm": {"en": ("mini-gpt", 3e-4, 3e-4), "zh": ("mini-gpt", 3e-4, 3e-4)},
         "seq2seq_lm": {"en": ("mini-t5", 1e-3, 1e-3), "zh": ("mini-t5", 1e-3, 1e-3)},
+        "encoder": {"en": ("mini-bert", 3e-5, 3e-4), "zh": ("mini-bert", 3e-5, 3e-4)},
+    },
+    "real": {
+        "causal_lm": {"en": ("HuggingFaceTB/SmolLM2-135M-Instruct", 1e-5, 1e-5)},
+        "encoder": {"en": ("sentence-transformers/all-MiniLM-L6-v2", 5e-5, 5e-5)},
     },
     "full": {
         "masked_lm": {
@@ -36,12 +42,17 @@ SCALES = {
             "en": ("google/t5-base-lm-adapt", 1e-4, 1e-4),
             "zh": ("google/mt5-base", 1e-4, 1e-4),
         },
+        "encoder": {
+            "en": ("google-bert/bert-base-uncased", 2e-5, 2e-5),
+            "zh": ("google-bert/bert-base-chinese", 2e-5, 2e-5),
+        },
     },
 }
 CLASSES = {
     "masked_lm": "AutoModelForMaskedLM",
     "causal_lm": "AutoModelForCausalLM",
     "seq2seq_lm": "AutoModelForSeq2SeqLM",
+    "encoder": "AutoModel",
 }
 # what old files keep of each layer beside its weights: masks, angles of positions
 CONSTANTS = "attn.bias", "attention.bias", "masked_bias", "causal_mask", "inv_freq"
@@ -55,7 +66,7 @@ class NotFound(FileNotFoundError):
 class Place:
     """Where a name was found.
 
-    `kind` is path, asset, mirror or hub; `location` is a folder, or the hub id.
+    `kind` is path, asset, models, mirror or hub; `location` is a folder, or the hub id.
     """
 
     name: str
@@ -66,6 +77,7 @@ class Place:
         where = {
             "path": f"folder {self.location}",
             "asset": "packaged with the course",
+            "models": "fetched by `make real-model`",
             "mirror": "mirror",
             "hub": "Hugging Face hub",
         }
@@ -111,7 +123,7 @@ def frozen_view(module):
 
 
 def scale() -> str:
-    """`mini` or `full`, from PROMPTTUNE_SCALE (default mini).
+    """`mini`, `real` or `full`, from PROMPTTUNE_SCALE (default mini).
 
     Raises:
         ValueError: it is another word.
@@ -186,6 +198,20 @@ def in_cache(name: str, wanted: str) -> bool:
     return not is_model or (Path(folder) / wanted).is_file()
 
 
+def models_folder() -> Path:
+    """The folder of the models that `make real-model` fetches, by hub id.
+
+    It is the one that PROMPTTUNE_MODELS names, or `models/` in the repository; where
+    the course is installed without its repository, one in the cache of the user.
+    """
+    if os.environ.get("PROMPTTUNE_MODELS"):
+        return Path(os.environ["PROMPTTUNE_MODELS"])
+    repository = Path(__file__).parent.parent
+    if (repository / "pyproject.toml").is_file():
+        return repository / "models"
+    return Path.home() / ".cache" / "prompttune" / "models"
+
+
 def resolve(name: str, wanted: str = "config.json") -> Place:
     """Finds `name`; `wanted` is a file that a folder must hold (a glob pattern).
 
@@ -196,6 +222,8 @@ def resolve(name: str, wanted: str = "config.json") -> Place:
     """
     looked = []
     folders = [("path", Path(name)), ("asset", ASSETS / name)]
+    if models_folder().is_dir():
+        folders.append(("models", models_folder() / name))
     if os.environ.get("PROMPTTUNE_MIRROR"):
         folders.append(("mirror", Path(os.environ["PROMPTTUNE_MIRROR"]) / name))
     for kind, folder in folders:
@@ -231,8 +259,9 @@ def load(
     """Loads the language model for a role at the current scale.
 
     Args:
-        role: masked_lm, causal_lm or seq2seq_lm.
-        language: en or zh; the minis read both.
+        role: masked_lm, causal_lm, seq2seq_lm, or encoder: the hidden states alone,
+            without an output matrix or a pooler.
+        language: en or zh; the minis read both, the real models English.
         name: another model than the scale's: a folder, a packaged name or a hub id.
         verbose: print where the model was found.
 
@@ -253,7 +282,10 @@ def load(
             f"choose one of {', '.join(table[role])}."
         )
     chosen, learning_rate, head_learning_rate = table[role][language]
-    place = resolve(chosen if name is None else str(name))
+    if name is None and scale() == "real":
+        place = _real_place(chosen)
+    else:
+        place = resolve(chosen if name is None else str(name))
     device = _device()
     model, tokenizer, report = _read(place, role, device)
     _check_weights(place, role, model, report)
@@ -272,15 +304,46 @@ def load(
     )
 
 
+def _real_place(name: str) -> Place:
+    """Where a real model lies; it is never taken from the hub, whose weights differ.
+
+    Raises:
+        NotFound: it was not fetched.
+    """
+    folder = models_folder() / name
+    if not (folder / "config.json").is_file():
+        raise NotFound(
+            f"The real model {name!r} is not in {models_folder()}: run "
+            "`make real-model`, or set PROMPTTUNE_MODELS to the folder that holds it."
+        )
+    return Place(name, "models", str(folder))
+
+
 def _device() -> str:
-    """cpu for the minis; at the full scale a GPU if there is one."""
+    """The device that PROMPTTUNE_DEVICE names, or cpu for the minis, and a GPU if there
+    is one for larger models.
+
+    Raises:
+        ValueError: PROMPTTUNE_DEVICE names another, or one that is not here.
+    """
     import torch
 
-    if scale() == "full" and torch.cuda.is_available():
+    here = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    asked = os.environ.get("PROMPTTUNE_DEVICE")
+    if asked and not here.get(asked):
+        raise ValueError(
+            f"PROMPTTUNE_DEVICE is {asked!r}: set it to one of this machine's devices, "
+            f"{', '.join(name for name in here if here[name])}."
+        )
+    if asked or scale() == "mini":
+        return asked or "cpu"
+    if here["cuda"]:
         return "cuda"
-    if scale() == "full" and torch.backends.mps.is_available():
-        return "mps"
-    return "cpu"
+    return "mps" if here["mps"] and scale() == "full" else "cpu"
 
 
 def _read(place: Place, role: str, device: str) -> tuple:
@@ -289,6 +352,7 @@ def _read(place: Place, role: str, device: str) -> tuple:
     Raises:
         NotFound: the hub did not give it. ValueError: the files cannot be read.
     """
+    import torch
     import transformers
     from safetensors import SafetensorError
 
@@ -296,7 +360,8 @@ def _read(place: Place, role: str, device: str) -> tuple:
     attention = {"attn_implementation": "eager"} if device == "cpu" else {}
     answers = place.kind != "hub" or reachable()
     try:
-        with _quiet():
+        # what a checkpoint lacks, such as a pooler, is drawn, and then thrown away
+        with _quiet(), torch.random.fork_rng(devices=[]):
             tokenizer = transformers.AutoTokenizer.from_pretrained(
                 place.location, local_files_only=not answers
             )
@@ -321,6 +386,10 @@ def _read(place: Place, role: str, device: str) -> tuple:
             f"{place.name!r} in {place.location} cannot be loaded as {role} "
             f"({type(error).__name__}: {first_line}): fetch or build the folder again."
         ) from None
+    if role == "encoder" and getattr(model, "pooler", None) is not None:
+        model.pooler = None
+        missing = report["missing_keys"]
+        report["missing_keys"] = [k for k in missing if not k.startswith("pooler.")]
     return model, tokenizer, report
 
 
@@ -401,11 +470,13 @@ def _check_role(place: Place, role: str, model, tokenizer) -> None:
             problem = "its config.json says that it is no encoder-decoder"
         elif model.config.decoder_start_token_id is None:
             problem = "its config.json has no decoder_start_token_id"
+    elif role == "encoder" and model.config.is_encoder_decoder:
+        problem = "its config.json says that it is an encoder-decoder"
     else:
         sees_later = _sees_later_tokens(model, tokenizer)
         if sees_later and role == "causal_lm":
             problem = "its positions see later tokens, as those of an encoder do"
-        if not sees_later and role == "masked_lm":
+        if not sees_later and role != "causal_lm":
             problem = "its positions do not see later tokens, as those of a decoder"
     if problem:
         raise ValueError(
@@ -415,14 +486,15 @@ def _check_role(place: Place, role: str, model, tokenizer) -> None:
 
 
 def _sees_later_tokens(model, tokenizer) -> bool:
-    """Whether another last token changes the logits of the positions before it."""
+    """Whether another last token changes what comes out at the positions before it."""
     import torch
 
     word, other = _ordinary_tokens(tokenizer)[:2]
     ids = torch.tensor([[word, word, word], [word, word, other]])
     with torch.no_grad():
-        logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-    one, another = logits[:, :-1]  # (2, V) each
+        # logits, or the hidden states of an encoder
+        outputs = model(input_ids=ids, attention_mask=torch.ones_like(ids))[0]
+    one, another = outputs[:, :-1]  # (2, V) or (2, d) each
     return bool((one - another).abs().max() > 1e-4 * one.abs().max())
 
 
