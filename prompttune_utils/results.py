@@ -4,8 +4,9 @@ and kept as JSON.
 A chapter asks `Recorded(...).get(settings, run)`. Normally the stored value comes back.
 With PROMPTTUNE_RECORD=1 (`make results`) what is missing, or was made with other
 weights, is run and stored, entry by entry, so an interrupted recording goes on where it
-stopped. At the full scale nothing is shipped, so what is missing is always run, and
-kept in `results-full/` beside the notebook.
+stopped. The results of the scale `real` are in a folder of their own (`make real`). At
+the full scale nothing is shipped, so what is missing is always run, and kept in
+`results-full/` beside the notebook.
 """
 
 import json
@@ -21,6 +22,9 @@ from prompttune_utils.evaluation import mean_interval, show
 from prompttune_utils.hub import ASSETS, scale
 
 FOLDER = ASSETS / "results"
+FOLDERS = {"mini": FOLDER, "real": FOLDER / "real", "full": Path("results-full")}
+# what records the results that are shipped
+RECORDED_BY = {"mini": "make results", "real": "make real"}
 # the weakest first; needs scale: cannot show at this size, or shows only a trend
 VERDICTS = ("refuted here", "needs scale", "reproduced")
 Differences = Mapping[str, Sequence[float]]
@@ -98,9 +102,7 @@ class Recorded:
 
     def __init__(self, chapter: str, weights: str, folder: Path | None = None):
         self.chapter, self.weights = chapter, weights
-        self.path = (
-            folder or (FOLDER if scale() == "mini" else Path("results-full"))
-        ) / f"{chapter}.json"
+        self.path = (folder or FOLDERS[scale()]) / f"{chapter}.json"
         self.entries = (
             json.loads(self.path.read_text(encoding="utf-8"))
             if self.path.exists()
@@ -149,10 +151,10 @@ class Recorded:
                 e for e in self.entries if e["settings"] != {"claim": number}
             ]
         kept = self.get({"claim": number}, lambda: given)
-        if kept != given and scale() == "mini":
+        if kept != given and scale() in RECORDED_BY:
             raise ValueError(
                 f"{self.path.name} keeps another answer to {number}, {kept}, than "
-                f"{given}: run `make results`."
+                f"{given}: run `{RECORDED_BY[scale()]}`."
             )
         for part in f"{number} {verdict}: {given['answer']}".split("; "):
             indent = "" if part.startswith(f"{number} ") else "    "
@@ -193,10 +195,10 @@ class Recorded:
         """
         entry = self.find(settings)
         if entry is None:
-            if not recording() and scale() == "mini":
+            if not recording() and scale() in RECORDED_BY:
                 raise NotRecorded(
                     f"{self.path.name} holds no result of {settings} for the weights "
-                    f"{self.weights}: run `make results`."
+                    f"{self.weights}: run `{RECORDED_BY[scale()]}`."
                 )
             before = time.process_time()
             value = run()

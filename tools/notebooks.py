@@ -1,7 +1,7 @@
 """Looks after the notebooks: exports their methods, executes and measures them, and
 says what is wrong with one.
 
-    python tools/notebooks.py execute | budget | bootstrap | bind [chapters]
+    python tools/notebooks.py execute | real | budget | bootstrap | bind [chapters]
     python tools/notebooks.py export
 
 A chapter is given by its path or by the start of its name (`02`); none given means all.
@@ -41,7 +41,7 @@ from prompttune_utils import __version__
 ROOT = Path(__file__).resolve().parent.parent
 METHODS = Path("prompttune_utils", "methods")
 TIMINGS = Path("prompttune_utils", "assets", "results", "timings.json")
-CHECKED = "nbval-check-output"
+CHECKED, REAL = "nbval-check-output", "real"
 BUDGETS = {"chapter": 90, "chapters": 900, "book": 60}  # CPU seconds, user and system
 SET_UP = {
     "tags": ["set-up", "hide-cell"],
@@ -235,6 +235,31 @@ def execute(notebooks: list[Path]) -> None:
     for notebook in notebooks:
         node, cpu, wall = run(notebook)
         nbformat.write(node, notebook)
+        print(f"{notebook.stem}: {cpu:.1f} CPU seconds, {wall:.1f} s", flush=True)
+
+
+def real_part(notebook: Path) -> NotebookNode | None:
+    """The part of a chapter that also runs on the real models: its set-up cell and the
+    cells tagged `real`. None if it has none."""
+    node = read(notebook)
+    kept = [c for c in node.cells if REAL in tags(c) and c.cell_type == "code"]
+    if not kept:
+        return None
+    node.cells = [node.cells[1], *kept]
+    return node
+
+
+def real(notebooks: list[Path]) -> None:
+    """Runs the real parts of the chapters, as PROMPTTUNE_SCALE and PROMPTTUNE_RECORD
+    say; the notebooks stay as they are."""
+    for notebook in notebooks:
+        part = real_part(notebook)
+        if part is None:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            copied = Path(folder, notebook.name)
+            nbformat.write(part, copied)
+            _, cpu, wall = run(copied, notebook.parent)
         print(f"{notebook.stem}: {cpu:.1f} CPU seconds, {wall:.1f} s", flush=True)
 
 
@@ -709,7 +734,7 @@ def toc_problems(root: Path = ROOT) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = {it.__name__: it for it in (export, execute, budget, bootstrap, bind)}
+    commands = {f.__name__: f for f in (export, execute, real, budget, bootstrap, bind)}
     parser.add_argument("command", choices=commands)
     parser.add_argument(
         "chapters",

