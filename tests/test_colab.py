@@ -32,7 +32,8 @@ def copied(tmp_path_factory):
     shutil.copy(chapters()[0], root / "notebooks")
     config = (ROOT / "_config.yml").read_text(encoding="utf-8")
     (root / "_config.yml").write_text(PLACE.sub(URL, config), encoding="utf-8")
-    pages = ["notebooks/" + chapters()[0].stem, "book/status", "book/glossary"]
+    pages = ["notebooks/" + chapters()[0].stem, "book/status", "book/real_model"]
+    pages += ["book/glossary"]
     listed = "".join(f"- file: {page}\n" for page in [*pages, "book/references"])
     toc = f"format: jb-book\nroot: book/running\nchapters:\n{listed}"
     (root / "_toc.yml").write_text(toc, encoding="utf-8")

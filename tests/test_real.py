@@ -94,9 +94,7 @@ def test_a_model_is_fetched_once_and_then_loaded_offline(index, tmp_path, capsys
     real_model.main()
     assert brought(tmp_path) == [f"models/{MINILM}"]
     backbone = hub.load("encoder")
-    assert capsys.readouterr().out.endswith(
-        f"{MINILM}: fetched by `make real-model`\n"
-    )
+    assert capsys.readouterr().out.endswith(f"{MINILM}: fetched by `make real-model`\n")
     assert backbone.model.pooler is None and backbone.place.kind == "models"
     index.unlink()  # nothing is asked for again
     (tmp_path / "models" / MINILM / "config.json").touch()
@@ -156,7 +154,9 @@ def test_what_is_not_the_model_is_refused_and_leaves_nothing(
         real_model.main()
     assert "\n" not in str(error.value)
     assert f"models/{MINILM}" not in brought(tmp_path)
-    with pytest.raises(hub.NotFound, match="run `make real-model`, or set PROMPTTUNE_M"):
+    with pytest.raises(
+        hub.NotFound, match="run `make real-model`, or set PROMPTTUNE_M"
+    ):
         hub.load("encoder")
     index.write_bytes(sound)
     real_model.main()

@@ -1,5 +1,6 @@
 """What the book needs beyond its settings: the tables of the status page and of the
-benchmarks, the answers of the claims ledger, and a site without Thebe."""
+benchmarks and the real models, the answers of the claims ledger, and a site without
+Thebe."""
 
 import colorsys
 import hashlib
@@ -13,6 +14,8 @@ import yaml
 
 RESULTS = Path("prompttune_utils", "assets", "results")
 TIMINGS = RESULTS / "timings.json"
+EXTRAS = ("book", "real", "test")
+REAL = "real/real_figures"
 CLASSIFIED = ("sst2", "chnsenticorp", "eprstmt", "ag_news", "rte")
 
 
@@ -23,7 +26,7 @@ def versions(root: Path) -> str:
         "project"
     ]
     extras = project["optional-dependencies"]
-    wanted = project["dependencies"] + extras["book"] + extras["test"]
+    wanted = project["dependencies"] + sum(map(extras.get, EXTRAS), [])
     pinned = dict(
         re.findall(
             r"^([\w.-]+)==(\S+)",
@@ -80,10 +83,13 @@ def speed(root: Path) -> str:
     return "\n".join(lines) or "| - | - | - | - | - | - | - |"
 
 
-def benchmarked(root: Path, run: str) -> dict[tuple, list]:
-    """The values of one experiment of `make benchmarks`, by its settings; those of
-    several seeds in one list. Controls are a run of their name."""
-    kept, found = root / RESULTS / "benchmarks.json", {}
+def benchmarked(
+    root: Path, run: str, recorded: str = "benchmarks"
+) -> dict[tuple, list]:
+    """The values of one experiment of `make benchmarks`, or of what else was recorded,
+    by its settings; those of several seeds in one list. Controls are a run of their
+    name."""
+    kept, found = root / RESULTS / f"{recorded}.json", {}
     for entry in json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []:
         settings = entry["settings"]
         if run in (settings.get("run"), *settings):
@@ -176,6 +182,42 @@ def knowledge(root: Path) -> str:
     )
 
 
+def real_decoder(root: Path) -> str:
+    """A table row for each way to ask the real decoder: accuracy and AUC on SST-2, and
+    how many draws or seeds they are a mean of."""
+    rows = {}
+    for (shots,), values in benchmarked(root, "shown", REAL).items():
+        shown_rows = f"{2 * shots} demonstrations" if shots else "zero-shot"
+        for prior in ("none", "content-free", "unlabelled"):
+            taken = "" if prior == "none" else f", prior of {prior} texts taken out"
+            rows[shown_rows + taken] = [value[prior] for value in values]
+    for (_, steps), values in benchmarked(root, "prompted", REAL).items():
+        name = f"soft prompt, {steps} steps" if steps else "soft prompt, untrained"
+        rows[name] = values
+    return measured_rows(root, rows)
+
+
+def real_encoder(root: Path) -> str:
+    """A table row for each number of labelled rows: accuracy and AUC on SST-2 of
+    logistic regression over the real encoder's frozen vectors."""
+    runs = benchmarked(root, "classified", REAL)
+    rows = {f"{count:,} rows": values for (count,), values in sorted(runs.items())}
+    return measured_rows(root, rows)
+
+
+def measured_rows(root: Path, rows: dict[str, list[dict]]) -> str:
+    """A table row for each name: mean accuracy and AUC, and the number of runs; the
+    majority comes first."""
+    lines = [
+        f"| *majority* | {values[0]:.3f} | - | - |"
+        for values in benchmarked(root, "majority", REAL).values()
+    ]
+    for name, values in rows.items():
+        cells = [shown([v[what] for v in values]) for what in ("accuracy", "auc")]
+        lines.append(f"| {name} | {' | '.join(cells)} | {len(values)} |")
+    return "\n".join(lines) or "| - | - | - | - |"
+
+
 def answer(root: Path, claim: str, chapter: str) -> str:
     """What a chapter recorded of a claim, as markdown. Raises ValueError where it is
     there and recorded nothing."""
@@ -225,6 +267,7 @@ def colab(root: Path) -> str:
 
 TABLES = {
     "book/running": (colab,),
+    "book/real_model": (real_decoder, real_encoder),
     "book/status": (versions, timings),
     "book/benchmarks": (classification, writing, knowledge, sums, speed),
 }
