@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports huggingface_hub
-for variable in ("PROMPTTUNE_SCALE", "PROMPTTUNE_RECORD"):
+for variable in ("PROMPTTUNE_SCALE", "PROMPTTUNE_RECORD", "PROMPTTUNE_DEVICE"):
     os.environ.pop(variable, None)
 
 import pytest  # noqa: E402

@@ -499,7 +499,8 @@ def test_unknown_role_and_scale(monkeypatch):
         hub.load("masked_lm", name="")
     monkeypatch.setenv("PROMPTTUNE_SCALE", "huge")
     with pytest.raises(
-        ValueError, match="PROMPTTUNE_SCALE is 'huge': set it to one of mini, full"
+        ValueError,
+        match="PROMPTTUNE_SCALE is 'huge': set it to one of mini, real, full",
     ):
         hub.load("masked_lm")
 

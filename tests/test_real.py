@@ -1,6 +1,7 @@
 """The two real models: how `make real-model` brings them, what it refuses, and that
 both work offline. What needs the models themselves is skipped where they are not."""
 
+import importlib.util
 import json
 import socket
 import subprocess
@@ -539,6 +540,44 @@ def test_measured_by_hand():
     assert real_figures.measured(scores, ROWS) == {"accuracy": 2 / 3, "auc": 0.0}
     scores[0, 1] = 1.5
     assert real_figures.measured(scores, ROWS)["auc"] == 0.5
+
+
+def test_tables_of_the_page(tmp_path):
+    spec = importlib.util.spec_from_file_location(
+        "book_pages", notebooks.ROOT / "book" / "_ext" / "book_pages.py"
+    )
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    assert pages.real_decoder(tmp_path) == "| - | - | - | - |"
+    entries = [{"settings": {"majority": "sst2"}, "value": 0.52}]
+
+    def add(run, settings, *values):
+        for seed, value in enumerate(values):
+            entry = {"run": run, "settings": settings, "seed": seed}
+            entries.append({"settings": entry, "value": value})
+
+    good, better = ({"accuracy": a, "auc": a + 0.1} for a in (0.7, 0.8))
+    priors = {"content-free": good, "none": better, "unlabelled": good}
+    add("classified", [2000], better)
+    add("classified", [32], good, better)
+    add("prompted", [0.01, 60], good)
+    add("shown", [0], priors)
+    add("tried", [0.01], good)
+    kept = tmp_path / pages.RESULTS / "real" / "real_figures.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text(json.dumps(entries), encoding="utf-8")
+    # of two values 0.1 apart the half-width is 12.706 * 0.05
+    assert pages.real_encoder(tmp_path).splitlines() == [
+        "| *majority* | 0.520 | - | - |",
+        "| 32 rows | 0.750 ± 0.635 | 0.850 ± 0.635 | 2 |",
+        "| 2,000 rows | 0.800 | 0.900 | 1 |",
+    ]
+    assert pages.real_decoder(tmp_path).splitlines()[1:] == [
+        "| zero-shot | 0.800 | 0.900 | 1 |",
+        "| zero-shot, prior of content-free texts taken out | 0.700 | 0.800 | 1 |",
+        "| zero-shot, prior of unlabelled texts taken out | 0.700 | 0.800 | 1 |",
+        "| soft prompt, 60 steps | 0.700 | 0.800 | 1 |",
+    ]
 
 
 # the chapters

@@ -206,6 +206,19 @@ def test_full_scale_runs_what_is_missing_beside_the_notebook(tmp_path, monkeypat
     assert (tmp_path / "results-full" / "01.json").exists()
 
 
+def test_real_scale_has_results_of_its_own(tmp_path, monkeypatch):
+    """They ship as those of the minis do, so nothing is run unless it is recorded."""
+    monkeypatch.setenv("PROMPTTUNE_SCALE", "real")
+    here = Recorded("01", "w1").path
+    assert here.parent.name == "real" and here.parent.parent.name == "results"
+    with pytest.raises(NotRecorded, match=r"01\.json holds no result.*run `make real`"):
+        Recorded("01", "w1", tmp_path).get({"seed": 0}, never)
+    monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
+    assert Recorded("01", "w1", tmp_path).get({"seed": 0}, lambda: 0.7) == 0.7
+    monkeypatch.delenv("PROMPTTUNE_RECORD")
+    assert Recorded("01", "w1", tmp_path).get({"seed": 0}, never) == 0.7
+
+
 # figures
 
 

@@ -32,7 +32,8 @@ from prompttune_utils.scoring import label_scores, remove_prior
 from prompttune_utils.training import fit
 
 TEMPLATE, WORDS = "Review: {text}\nSentiment: {label}\n", ["negative", "positive"]
-START = "Is the sentiment of this review positive or negative? Answer in one word."  # 15 tokens
+# 15 tokens
+START = "Is the sentiment of this review positive or negative? Answer in one word."
 TESTED, CHOSEN_ON, UNLABELLED = 400, 200, 64  # rows
 STEPS, BATCH, RATES = 60, 8, (1e-3, 3e-3, 1e-2)
 TRAINED_ON = (32, 200, 2000)  # rows of the head
