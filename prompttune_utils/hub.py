@@ -25,6 +25,7 @@ SCALES = {
         "seq2seq_lm": {"en": ("mini-t5", 1e-3, 1e-3), "zh": ("mini-t5", 1e-3, 1e-3)},
         "encoder": {"en": ("mini-bert", 3e-5, 3e-4), "zh": ("mini-bert", 3e-5, 3e-4)},
     },
+    # no chapter has chosen rates for these two yet
     "real": {
         "causal_lm": {"en": ("HuggingFaceTB/SmolLM2-135M-Instruct", 1e-5, 1e-5)},
         "encoder": {"en": ("sentence-transformers/all-MiniLM-L6-v2", 5e-5, 5e-5)},

@@ -35,7 +35,7 @@ TEMPLATE, WORDS = "Review: {text}\nSentiment: {label}\n", ["negative", "positive
 # 15 tokens
 START = "Is the sentiment of this review positive or negative? Answer in one word."
 TESTED, CHOSEN_ON, UNLABELLED = 400, 200, 64  # rows
-STEPS, BATCH, RATES = 60, 8, (1e-3, 3e-3, 1e-2)
+STEPS, BATCH, RATES = 60, 8, (1e-3, 3e-3, 1e-2, 3e-2)
 TRAINED_ON = (32, 200, 2000)  # rows of the head
 DRAWS, SEEDS, RATE_SEED = range(5), range(5), 5
 PRIORS = ("none", "content-free", "unlabelled")
