@@ -73,8 +73,8 @@ def test_size_curve_and_words_of_the_card(name):
     size = sum(weight.numel() for weight in weights.values())
     assert first.endswith(f", {size:,} parameters") and size <= 5_000_000
     curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    # the last tenth of the T5s asks for something else, so its loss is not compared with
-    # that of the first phase
+    # the last tenth of a T5's training asks for something else, so its loss is not
+    # compared with that of the first phase
     end = (0.9 if name.startswith("mini-t5") else 1) * curve[-1]["minutes"]
     losses = [entry["loss"] for entry in curve if entry["minutes"] <= end]
     assert (
