@@ -125,7 +125,7 @@ def test_a_later_sentence_about_the_answer_changes_nothing(tables):
 
 @pytest.mark.parametrize("mark", ["[MASK]", "</s>"])
 def test_marks_spelt_in_a_problem_stay_text(mark, monkeypatch):
-    backbone = hub.load("causal_lm", name="mini-gpt", verbose=False)
+    backbone = hub.load("causal_lm", name="mini-gpt-v1", verbose=False)
     special, seen = set(backbone.tokenizer.added_tokens_decoder), []
     monkeypatch.setattr(
         chain_of_thought,
@@ -168,7 +168,7 @@ def test_vote():
 
 def test_second_call_reads_the_first():
     torch.set_num_threads(1)
-    backbone = hub.load("causal_lm", name="mini-gpt", verbose=False)
+    backbone = hub.load("causal_lm", name="mini-gpt-v1", verbose=False)
     tests = [
         *arithmetic.problems(2, "en", 2, seed=1),
         *arithmetic.problems(2, "zh", 2, seed=1),

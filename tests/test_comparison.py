@@ -34,7 +34,7 @@ WORDING = WORDINGS["reviews-en"]
 def homes():
     torch.set_num_threads(1)
     roles = ("masked_lm", "causal_lm", "seq2seq_lm")
-    return {role: hub.load(role, verbose=False) for role in roles}
+    return {role: hub.load_v1(role, verbose=False) for role in roles}
 
 
 @pytest.fixture(scope="module")

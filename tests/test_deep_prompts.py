@@ -44,7 +44,7 @@ TEXTS = ["A warm and funny book.", "冷的汤"]
 @pytest.fixture
 def bert():
     torch.set_num_threads(1)
-    return hub.load("masked_lm", name="mini-bert", verbose=False)
+    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
 
 
 def test_keys_and_values_of_a_prefix():

@@ -36,7 +36,7 @@ PAIRS = [
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("causal_lm", name="mini-gpt", verbose=False)
+    return hub.load("causal_lm", name="mini-gpt-v1", verbose=False)
 
 
 def test_fill():

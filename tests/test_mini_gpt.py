@@ -15,7 +15,7 @@ EXAMPLE = "你好->hello, 再见->goodbye, 购买->purchase, 销售->"
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("causal_lm", name="mini-gpt", verbose=False)
+    return hub.load("causal_lm", name="mini-gpt-v1", verbose=False)
 
 
 def mean(values) -> float:
@@ -37,22 +37,23 @@ def test_demonstrations_help(recorded, rules, least):
     """16 demonstrations against none, no weight changed, on pairs in no list of the
     training text."""
     rise = [
-        mean(recorded("mini-gpt", what="in_context", rule=r, shots=16))
-        - mean(recorded("mini-gpt", what="in_context", rule=r, shots=0))
+        mean(recorded("mini-gpt-v1", what="in_context", rule=r, shots=16))
+        - mean(recorded("mini-gpt-v1", what="in_context", rule=r, shots=0))
         for r in rules
     ]
     assert mean(rise) >= least
 
 
+@pytest.mark.parametrize("name", ["mini-gpt-v1"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("steps", [2, 3])
 @pytest.mark.parametrize("shown, gain", [("few", 0.30), ("zero", 0.20)])
-def test_steps_help(recorded, language, steps, shown, gain):
-    """Thinking step by step against answering at once, with demonstrations and
-    without."""
+def test_steps_help(recorded, name, language, steps, shown, gain):
+    """Thinking step by step against answering at once, with demonstrations and without;
+    the sentence that asks for it is new to mini-gpt, and was not to the first one."""
     with_steps, direct = (
         recorded(
-            "mini-gpt",
+            name,
             what="word_problems",
             language=language,
             steps=steps,
@@ -82,7 +83,7 @@ def test_the_small_one_gains_less_from_steps(recorded, shown):
         )
         return with_steps - direct
 
-    assert 0.2 < gain("mini-gpt-s") < gain("mini-gpt") - 0.3
+    assert 0.2 < gain("mini-gpt-s-v1") < gain("mini-gpt-v1") - 0.3
 
 
 def test_the_example_of_the_source_document(backbone):
@@ -97,12 +98,12 @@ def test_recorded_lists_come_again(recorded, backbone, rule, shots):
     """Points of the card, run anew, so that the tests above judge today's code: other
     processors may tip a single query."""
     (value,) = recorded(
-        "mini-gpt", count=1, what="in_context", rule=rule, shots=shots, seed=0
+        "mini-gpt-v1", count=1, what="in_context", rule=rule, shots=shots, seed=0
     )
     assert abs(measured.in_context(backbone, rule, shots, 0) - value) <= 0.06
 
 
-@pytest.mark.parametrize("name", ["mini-gpt", "mini-gpt-s"])
+@pytest.mark.parametrize("name", ["mini-gpt-v1", "mini-gpt-s-v1"])
 @pytest.mark.parametrize("way", ["zero-steps", "zero-direct"])
 def test_recorded_problems_come_again(recorded, name, way):
     settings = {"language": "en", "steps": 2, "way": way}

@@ -64,7 +64,8 @@ def shipped_weights():
             f"NOT CHECKED: the weights of {missing} are not in the package yet."
         )
     models = [
-        hub.load(role, language, verbose=False).model
+        load(role, language, verbose=False).model
+        for load in (hub.load, hub.load_v1)
         for role, languages in hub.SCALES["mini"].items()
         for language in languages
     ]

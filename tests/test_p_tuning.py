@@ -25,7 +25,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("masked_lm", name="mini-bert", verbose=False).frozen()
+    return hub.load("masked_lm", name="mini-bert-v1", verbose=False).frozen()
 
 
 def classifier(backbone, kind="lstm"):

@@ -49,7 +49,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("masked_lm", name="mini-bert", verbose=False)
+    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
 
 
 @pytest.fixture(scope="module")

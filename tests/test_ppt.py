@@ -42,7 +42,7 @@ WORDS = ["terrible", "great"]
 @pytest.fixture
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("masked_lm", name="mini-bert", verbose=False).frozen()
+    return hub.load("masked_lm", name="mini-bert-v1", verbose=False).frozen()
 
 
 def soft(backbone, seed=0, words=WORDS):

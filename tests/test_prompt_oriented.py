@@ -53,7 +53,7 @@ ROWS = [
 @pytest.fixture
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("masked_lm", name="mini-bert", verbose=False)
+    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
 
 
 def with_dropout(backbone):

@@ -254,7 +254,7 @@ def test_template_longer_than_a_model_whose_tokenizer_knows_no_limit(mini):
 
 def test_template_of_another_tokenizer_is_refused():
     template = Template("{text} {mask}", TOKENIZER, 40)
-    gpt = hub.load("causal_lm", verbose=False)
+    gpt = hub.load_v1("causal_lm", verbose=False)
     words = Verbalizer({"negative": "bad", "positive": "good"}, TOKENIZER)
     with pytest.raises(ValueError, match="another tokenizer than that of mini-gpt"):
         PromptClassifier(gpt, template, words)
@@ -502,7 +502,7 @@ def test_label_words_of_bytes_carry_the_space():
 
 @pytest.fixture(scope="module")
 def mini():
-    return hub.load("masked_lm", name="mini-bert", verbose=False)
+    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
 
 
 def tiny(dropout=0.0, positions=128, tokenizer=TOKENIZER):
@@ -654,11 +654,11 @@ def test_head_classifier_reads_no_more_than_the_model(positions, known):
 
 
 def t5():
-    return hub.load("seq2seq_lm", verbose=False)
+    return hub.load_v1("seq2seq_lm", verbose=False)
 
 
 def gpt():
-    return hub.load("causal_lm", verbose=False)
+    return hub.load_v1("causal_lm", verbose=False)
 
 
 UNFIT = {

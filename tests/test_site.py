@@ -132,6 +132,12 @@ def test_pages_load_nothing_foreign_and_describe_images(site):
     ] == []
 
 
+def test_the_first_page_has_an_icon(site):
+    """Browsers ask for this one when a page names none; a missing one is an error in
+    their console."""
+    assert (site / "favicon.ico").read_bytes().startswith(b"<svg")
+
+
 def test_style_sheets_load_nothing_foreign(site):
     sheets = sorted(site.rglob("*.css"))
     assert sheets

@@ -48,7 +48,7 @@ HOSTILE = [
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("masked_lm", verbose=False)
+    return hub.load_v1("masked_lm", verbose=False)
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ PEFT = {"task_type": "SEQ_CLS", "num_virtual_tokens": PROMPT}
 def backbones(role: str) -> dict[str, hub.Backbone]:
     """The packaged mini, and one of its kind with random weights and the shape of
     BERT-base (the encoder with its vocabulary, too)."""
-    mini = hub.load(role, verbose=False)
+    mini = hub.load_v1(role, verbose=False)
     config = copy.deepcopy(mini.model.config)
     config.update(BASE | ({"vocab_size": 30522} if role == "masked_lm" else {}))
     torch.manual_seed(0)

@@ -77,7 +77,7 @@ def loaded(name: str) -> Task:
 def backbones(language: str) -> dict:
     """Frozen backbones by role."""
     return {
-        role: hub.load(role, language, verbose=False).frozen()
+        role: hub.load_v1(role, language, verbose=False).frozen()
         for role in ("masked_lm", "causal_lm", "seq2seq_lm")
     }
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tomllib
 from pathlib import Path
 
@@ -376,6 +377,14 @@ def mend_names(app, pagename, templatename, context, doctree) -> None:
         context["body"] = context.get("body", "").replace(wrong, right)
 
 
+def first_page_icon(app, error) -> None:
+    """Puts the icon where browsers look for that of a page without a link to one: the
+    first page, which Jupyter Book writes and which only leads to the welcome page."""
+    if error is None and app.builder.format == "html":
+        icon = Path(app.srcdir) / "book" / "_static" / "favicon.svg"
+        shutil.copy(icon, Path(app.outdir) / "favicon.ico")
+
+
 def setup(app) -> dict:
     app.connect("source-read", fill)
     app.connect("doctree-read", hide_marks)
@@ -385,4 +394,5 @@ def setup(app) -> dict:
     app.connect("html-page-context", mend_names)
     app.connect("config-inited", drop_thebe)
     app.connect("config-inited", drop_placeholder)
+    app.connect("build-finished", first_page_icon)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
