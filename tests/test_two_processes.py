@@ -69,7 +69,7 @@ save_file(values, str(folder / f"{{accelerator.process_index}}.safetensors"))
 def prompt_and_rows():
     torch.set_num_threads(1)
     backbone, rows = (
-        hub.load("masked_lm", verbose=False),
+        hub.load_v1("masked_lm", verbose=False),
         load_task("reviews-en").pool[:32],
     )
     backbone.model.requires_grad_(False)
@@ -186,7 +186,9 @@ def test_the_script_of_the_chapter(tmp_path):
         == 1
     )
     read, labels = read_csv(path, text="comment", label="verdict")
-    prompt, _ = train(read, labels, hub.load("masked_lm", verbose=False), "soft prompt")
+    prompt, _ = train(
+        read, labels, hub.load_v1("masked_lm", verbose=False), "soft prompt"
+    )
     both = load_file(tmp_path / "p")
     assert torch.allclose(
         both["prompt"], prompt.prompt(), rtol=0, atol=1e-4
