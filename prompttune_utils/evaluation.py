@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from scipy import stats
+from sklearn.metrics import roc_auc_score
 
 
 def score_rows(
@@ -70,6 +71,24 @@ def accuracy(scores: torch.Tensor | Sequence[int], gold: Sequence[int]) -> float
         raise ValueError("There are no predictions to count: score at least one row.")
     hits = sum(bool(p == g) for p, g in zip(predicted, gold, strict=True))
     return hits / len(predicted)
+
+
+def auc(scores: torch.Tensor, gold: Sequence[int]) -> float:
+    """Area under the ROC curve of two labels: the chance that a row of label 1 scores
+    above a row of label 0. It does not depend on a threshold, so not on the prior.
+
+    Args:
+        scores: (B, 2) logits. gold: B labels, 0 or 1.
+
+    Raises:
+        ValueError: not two labels, or rows of one label only.
+    """
+    if scores.ndim != 2 or scores.shape[1] != 2 or set(gold) != {0, 1}:
+        raise ValueError(
+            f"The AUC is of two labels, and there are scores of shape "
+            f"{tuple(scores.shape)} for the labels {sorted(set(gold))}: use accuracy."
+        )
+    return float(roc_auc_score(gold, scores[:, 1] - scores[:, 0]))
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:

@@ -117,6 +117,17 @@ class Backbone:
         nothing else (mode, hooks, config, requires_grad)."""
         return dataclasses.replace(self, model=frozen_view(self.model).eval())
 
+    def reinitialised(self, seed: int) -> "Backbone":
+        """The same architecture with random weights, drawn from `seed`: the control
+        for what pre-training brings. The global random state is left as it was."""
+        import torch
+
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            model = type(self.model)(copy.deepcopy(self.model.config))
+        model = model.to(self.device).eval()
+        return dataclasses.replace(self, model=model)
+
 
 def frozen_view(module):
     """The same weights, in the same memory, in modules of their own; no gradients."""

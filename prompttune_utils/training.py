@@ -7,7 +7,7 @@ import math
 import os
 import random
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -22,9 +22,9 @@ from transformers import get_linear_schedule_with_warmup
 def fit(
     model: torch.nn.Module,
     rows: list[dict],
-    loss_of: Callable[[list[dict]], torch.Tensor],
+    loss_of: Callable[[list[dict]], torch.Tensor] | None = None,
     *,
-    learning_rate: float,
+    learning_rate: float | Mapping[str, float],
     steps: int,
     batch_size: int = 8,
     seed: int = 0,
@@ -48,10 +48,12 @@ def fit(
             also when the training is interrupted.
         rows: training rows, passed over in a new seeded order as often as `steps`
             needs.
-        loss_of: maps a batch of rows to a scalar loss, their mean. With a checkpoint it
-            must draw its random numbers from the global generators, which are saved.
+        loss_of: maps a batch of rows to a scalar loss, their mean (default: the model's
+            own `loss`). With a checkpoint it must draw its random numbers from the
+            global generators, which are saved.
         learning_rate: peak of the schedule: up over the share `warmup` of the steps,
-            then linearly down to 0.
+            then linearly down to 0. For different rates: the name of a part of the
+            model, such as "head" -> the rate of the parameters in it.
         steps: number of optimizer steps.
         batch_size: rows a step, of all processes together.
         seed: order of the rows and everything random in the model.
@@ -65,12 +67,15 @@ def fit(
         The loss of every step.
 
     Raises:
-        ValueError: no rows, nothing to tune, a setting out of its range, a batch that
-            the processes cannot share evenly, or a checkpoint that is damaged or of
-            another run.
+        ValueError: no rows, nothing to tune, a setting out of its range, a parameter
+            without a learning rate, a batch that the processes cannot share evenly, or
+            a checkpoint that is damaged or of another run.
     """
+    loss_of = model.loss if loss_of is None else loss_of
+    rates = learning_rate if isinstance(learning_rate, Mapping) else {"": learning_rate}
+    for rate in rates.values():
+        _check(learning_rate=rate)
     _check(
-        learning_rate=learning_rate,
         steps=steps,
         batch_size=batch_size,
         seed=seed,
@@ -79,7 +84,11 @@ def fit(
         checkpoint_every=checkpoint_every,
     )
     settings = {  # plain numbers, also of numpy's
-        "learning_rate": float(learning_rate),
+        "learning_rate": (
+            {name: float(rate) for name, rate in rates.items()}
+            if isinstance(learning_rate, Mapping)
+            else float(learning_rate)
+        ),
         "steps": int(steps),
         "batch_size": int(batch_size),
         "seed": int(seed),
@@ -96,6 +105,7 @@ def fit(
                 else "the list of rows is empty."
             )
         )
+    groups = _groups(model, rates)
     with _processes() as processes, _random_state_kept():
         several = processes.num_processes > 1
         share, rest = divmod(batch_size, processes.num_processes)
@@ -109,9 +119,7 @@ def fit(
         if several:  # a start drawn before the seed differs from process to process
             for tensor in [*model.parameters(), *model.buffers()]:
                 broadcast(tensor.data)
-        optimizer = torch.optim.AdamW(
-            tuned, lr=settings["learning_rate"], weight_decay=settings["weight_decay"]
-        )
+        optimizer = torch.optim.AdamW(groups, weight_decay=settings["weight_decay"])
         schedule = get_linear_schedule_with_warmup(
             optimizer, int(warmup * steps), steps
         )
@@ -161,6 +169,27 @@ def fit(
             model.eval()
             optimizer.zero_grad()
     return losses
+
+
+def _groups(model: torch.nn.Module, rates: Mapping[str, float]) -> list[dict]:
+    """The tuned parameters, those of one rate together; "" stands for all of them."""
+    groups = {name: {"params": [], "lr": float(rate)} for name, rate in rates.items()}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            parts = [p for p in groups if not p or f"{name}.".startswith(f"{p}.")]
+            if len(parts) != 1:
+                raise ValueError(
+                    f"The parameter {name} is in {len(parts)} of the parts that have a "
+                    f"learning rate ({', '.join(groups)}): give it one rate."
+                )
+            groups[parts[0]]["params"].append(parameter)
+    for part, group in groups.items():
+        if not group["params"]:
+            raise ValueError(
+                f"There is a learning rate for {part}, where nothing is trained: "
+                "take it out, or name another part."
+            )
+    return list(groups.values())
 
 
 def _check(**settings) -> None:

@@ -1,0 +1,86 @@
+"""Learning rates: for each method, backbone, task and number of rows a class, chosen on
+dev rows, inside its grid, by the chapter that the entry names.
+
+They stand in `assets/rates.json`. A chapter chooses with `choose`; later chapters read
+with `rate`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from prompttune_utils.hub import ASSETS
+from prompttune_utils.results import recording
+
+FILE = ASSETS / "rates.json"
+
+
+def entries() -> dict[str, dict]:
+    """`method | backbone | task | shots` -> rate, dev accuracies, chapter."""
+    return json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+
+
+def _key(method: str, backbone: str, task: str, shots: int | str) -> str:
+    return f"{method} | {backbone} | {task} | {shots}"
+
+
+def choose(
+    chapter: str,
+    method: str,
+    backbone: str,
+    task: str,
+    shots: int | str,
+    tried: Mapping[float, Sequence[float]],
+) -> float:
+    """The learning rate with the best mean accuracy on dev rows.
+
+    Args:
+        chapter: who chooses. shots: rows a class that are trained on, or "all".
+        tried: learning rate -> accuracies on dev rows over seeds.
+
+    Raises:
+        ValueError: the best rate is the smallest or the largest of the grid, so a
+            better one may lie outside; or another one is kept in `rates.json`.
+    """
+    key = _key(method, backbone, task, shots)
+    grid = {rate: round(fmean(tried[rate]), 4) for rate in sorted(tried)}
+    best = max(grid, key=grid.get)
+    if best in (min(grid), max(grid)):
+        raise ValueError(
+            f"The best learning rate of {key} is {best:g}, at the edge of its grid "
+            f"({', '.join(f'{r:g}: {v:.3f}' for r, v in grid.items())}): try more."
+        )
+    given = {
+        "rate": best,
+        "dev": {f"{rate:g}": value for rate, value in grid.items()},
+        "chapter": chapter,
+    }
+    kept = entries()
+    if recording() and kept.get(key) != given:
+        kept[key] = given
+        lines = [f"{json.dumps(k)}: {json.dumps(kept[k])}" for k in sorted(kept)]
+        part = FILE.with_suffix(".part")
+        part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+        part.replace(FILE)
+    elif kept.get(key) != given:
+        raise ValueError(
+            f"{FILE.name} keeps another rate of {key}: run `make results`."
+        )
+    return best
+
+
+def rate(method: str, backbone: str, task: str, shots: int | str) -> float:
+    """The learning rate that a chapter has chosen.
+
+    Raises:
+        LookupError: none has.
+    """
+    key = _key(method, backbone, task, shots)
+    kept = entries()
+    if key not in kept:
+        near = [k for k in kept if k.startswith(f"{method} | {backbone} | ")]
+        raise LookupError(
+            f"{FILE.name} has no rate of {key}: choose one with rates.choose"
+            + (f", or take that of {near[0]}." if near else ".")
+        )
+    return kept[key]["rate"]
