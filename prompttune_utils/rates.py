@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
-from prompttune_utils.hub import ASSETS
-from prompttune_utils.results import recording
+from prompttune_utils.hub import ASSETS, scale
+from prompttune_utils.results import RECORDED_BY, recording
 
 FILE = ASSETS / "rates.json"
 
@@ -56,15 +56,15 @@ def choose(
         "chapter": chapter,
     }
     kept = entries()
-    if recording() and kept.get(key) != given:
+    if recording() and scale() in RECORDED_BY and kept.get(key) != given:
         kept[key] = given
         lines = [f"{json.dumps(k)}: {json.dumps(kept[k])}" for k in sorted(kept)]
         part = FILE.with_suffix(".part")
         part.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
         part.replace(FILE)
-    elif kept.get(key) != given:
+    elif kept.get(key) != given and scale() in RECORDED_BY:
         raise ValueError(
-            f"{FILE.name} keeps another rate of {key}: run `make results`."
+            f"{FILE.name} keeps another rate of {key}: run `{RECORDED_BY[scale()]}`."
         )
     return best
 
