@@ -30,7 +30,7 @@ def stored(tmp_path, monkeypatch):
             "the number at ['probabilities'][0][0] is 0.75, and not what it should be.",
         ),
         (
-            RIGHT | {"probabilities": torch.tensor([0.25, 0.75])},
+            RIGHT | {"probabilities": torch.tensor([0.25])},
             "there should be a list or tensor at ['probabilities'][0], and there is "
             "0.25.",
         ),
