@@ -24,7 +24,11 @@ from prompttune_utils import hub
 from prompttune_utils.data import few_shot, load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows, show
 from prompttune_utils.methods.fine_tuning import HeadClassifier
-from prompttune_utils.methods.prompting import PromptClassifier, Template, Verbalizer
+from prompttune_utils.methods.templates_and_verbalizers import (
+    PromptClassifier,
+    Template,
+    Verbalizer,
+)
 from prompttune_utils.results import Recorded
 from prompttune_utils.scoring import remove_prior
 from prompttune_utils.training import fit

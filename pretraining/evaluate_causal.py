@@ -19,7 +19,7 @@ from pretraining.next_token import label_words
 from prompttune_utils import arithmetic
 from prompttune_utils.data import load_task
 from prompttune_utils.evaluation import show
-from prompttune_utils.methods.in_context import generate as continued
+from prompttune_utils.methods.in_context_learning import generate as continued
 
 SEEDS = range(5)
 SHOTS = [0, 1, 2, 4, 8, 16]

@@ -8,7 +8,11 @@ import torch
 
 from prompttune_utils import hub
 from prompttune_utils.methods.fine_tuning import text_vector
-from prompttune_utils.methods.paradigms import LstmClassifier, NaiveBayes, word_vectors
+from prompttune_utils.methods.four_paradigms import (
+    LstmClassifier,
+    NaiveBayes,
+    word_vectors,
+)
 
 ROWS = [
     {"text": "good film", "label": 1},

@@ -20,7 +20,9 @@ from transformers import (
 )
 
 from prompttune_utils import hub
-from prompttune_utils.methods.deep_prompts import (
+from prompttune_utils.methods.fine_tuning import HeadClassifier
+from prompttune_utils.methods.p_tuning import FreePrompt
+from prompttune_utils.methods.p_tuning_v2 import (
     DeepPrompts,
     InputPrompts,
     PrefixEncoder,
@@ -32,8 +34,6 @@ from prompttune_utils.methods.deep_prompts import (
     spans,
     tag_rows,
 )
-from prompttune_utils.methods.fine_tuning import HeadClassifier
-from prompttune_utils.methods.p_tuning import FreePrompt
 from prompttune_utils.restaurants import restaurants
 from prompttune_utils.training import fit, trainable
 from tests.tiny import ENCODER, T5

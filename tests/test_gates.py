@@ -327,6 +327,13 @@ def test_two_chapters_cannot_export_one_module(chapter):
     twin.unlink()
 
 
+def test_a_module_has_the_name_of_its_chapter(chapter, tmp_path):
+    renamed = tmp_path / "01_small.ipynb"
+    renamed.write_bytes(chapter.read_bytes())
+    problems = notebooks.export_problems([renamed], chapter.parent.parent)
+    assert any("`#| default_exp methods.small`" in p for p in problems), problems
+
+
 def test_export_without_a_module_is_an_error(node, tmp_path):
     node.cells.remove(cell(node, "module"))
     nbformat.write(node, tmp_path / "n.ipynb")

@@ -15,7 +15,7 @@ from transformers import (
 from pretraining.next_token import label_words
 from prompttune_utils import hub
 from prompttune_utils.evaluation import score_rows
-from prompttune_utils.methods.in_context import (
+from prompttune_utils.methods.in_context_learning import (
     CachedInContext,
     InContext,
     calibrate,

@@ -9,7 +9,7 @@ from transformers import CohereConfig, CohereForCausalLM, GPT2Config, GPT2LMHead
 
 from prompttune_utils import hub
 from prompttune_utils.methods import instruction_tuning
-from prompttune_utils.methods.in_context import generate, token_ids
+from prompttune_utils.methods.in_context_learning import generate, token_ids
 from prompttune_utils.methods.instruction_tuning import (
     answer_scores,
     chosen,

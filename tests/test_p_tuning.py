@@ -10,8 +10,8 @@ from prompttune_utils import hub
 from prompttune_utils.data import few_shot, load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows
 from prompttune_utils.methods.p_tuning import FreePrompt, PromptEncoder, PTuning
-from prompttune_utils.methods.prompt_oriented import SoftTemplate
-from prompttune_utils.methods.prompting import Verbalizer
+from prompttune_utils.methods.prompt_oriented_fine_tuning import SoftTemplate
+from prompttune_utils.methods.templates_and_verbalizers import Verbalizer
 from prompttune_utils.training import fit, trainable
 from tests.test_prompt_oriented import with_dropout
 

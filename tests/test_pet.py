@@ -24,7 +24,7 @@ from prompttune_utils.methods.pet import (
     soft_loss,
     teachers,
 )
-from prompttune_utils.methods.prompting import (
+from prompttune_utils.methods.templates_and_verbalizers import (
     PromptClassifier,
     Template,
     Verbalizer,

@@ -23,13 +23,17 @@ from prompttune_utils.methods.ppt import (
     sentence_pairs,
     sentences,
 )
-from prompttune_utils.methods.prompt_oriented import (
+from prompttune_utils.methods.prompt_oriented_fine_tuning import (
     FreeVectors,
     SoftPrompt,
     SoftTemplate,
     word_ids,
 )
-from prompttune_utils.methods.prompting import PromptClassifier, Template, Verbalizer
+from prompttune_utils.methods.templates_and_verbalizers import (
+    PromptClassifier,
+    Template,
+    Verbalizer,
+)
 from tests.tiny import ENCODER
 
 DOCUMENTS = [

@@ -19,7 +19,7 @@ from transformers import (
 from prompttune_utils import hub
 from prompttune_utils.data import few_shot, load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows
-from prompttune_utils.methods.prompt_oriented import (
+from prompttune_utils.methods.prompt_oriented_fine_tuning import (
     FIRST_SOFT,
     MOVES,
     Adapter,
@@ -34,7 +34,7 @@ from prompttune_utils.methods.prompt_oriented import (
     search_words,
     word_ids,
 )
-from prompttune_utils.methods.prompting import (
+from prompttune_utils.methods.templates_and_verbalizers import (
     PromptClassifier,
     Template,
     Verbalizer,

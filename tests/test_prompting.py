@@ -21,13 +21,13 @@ from transformers import (
 
 from prompttune_utils import hub
 from prompttune_utils.methods.fine_tuning import HeadClassifier
-from prompttune_utils.methods.prompt_oriented import (
+from prompttune_utils.methods.prompt_oriented_fine_tuning import (
     FIRST_SOFT,
     FreeVectors,
     SoftPrompt,
     SoftTemplate,
 )
-from prompttune_utils.methods.prompting import (
+from prompttune_utils.methods.templates_and_verbalizers import (
     PromptClassifier,
     Template,
     Verbalizer,

@@ -16,7 +16,7 @@ import transformers
 
 from prompttune_utils import hub
 from prompttune_utils.methods.fine_tuning import HeadClassifier
-from prompttune_utils.methods.in_context import InContext, generate, token_ids
+from prompttune_utils.methods.in_context_learning import InContext, generate, token_ids
 from prompttune_utils.reading import read_texts
 from tests.tiny import DECODER, ENCODER
 from tools import notebooks, real_figures, real_model

@@ -18,10 +18,10 @@ from pathlib import Path
 import torch
 from prompttune_utils import hub
 from prompttune_utils.data import load_task
-from prompttune_utils.methods.prompt_oriented import (
+from prompttune_utils.methods.prompt_oriented_fine_tuning import (
     FreeVectors, SoftPrompt, SoftTemplate,
 )
-from prompttune_utils.methods.prompting import Verbalizer
+from prompttune_utils.methods.templates_and_verbalizers import Verbalizer
 from prompttune_utils.training import fit
 
 folder, killed = sys.argv[1:]

@@ -14,9 +14,9 @@ from prompttune_utils import hub
 from prompttune_utils.data import load_task, majority, read_csv
 from prompttune_utils.evaluation import score_rows
 from prompttune_utils.methods.fine_tuning import HeadClassifier
-from prompttune_utils.methods.prompt_oriented import SoftPrompt
+from prompttune_utils.methods.prompt_oriented_fine_tuning import SoftPrompt
 from prompttune_utils.methods.prompt_tuning import save_prompt, starting_vectors
-from prompttune_utils.methods.prompting import Template
+from prompttune_utils.methods.templates_and_verbalizers import Template
 from prompttune_utils.methods.your_own_task import (
     FEW,
     MANY,

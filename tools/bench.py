@@ -30,14 +30,14 @@ from peft import (
 from torch.nn.functional import cross_entropy
 
 from prompttune_utils import hub
-from prompttune_utils.methods.deep_prompts import (
+from prompttune_utils.methods.fine_tuning import HeadClassifier, text_vector
+from prompttune_utils.methods.in_context_learning import CachedInContext, InContext
+from prompttune_utils.methods.p_tuning import FreePrompt, PromptEncoder
+from prompttune_utils.methods.p_tuning_v2 import (
     DeepPrompts,
     InputPrompts,
     PrefixEncoder,
 )
-from prompttune_utils.methods.fine_tuning import HeadClassifier, text_vector
-from prompttune_utils.methods.in_context import CachedInContext, InContext
-from prompttune_utils.methods.p_tuning import FreePrompt, PromptEncoder
 from prompttune_utils.results import FOLDER
 from prompttune_utils.scoring import label_scores
 from prompttune_utils.training import trainable

@@ -29,7 +29,7 @@ from prompttune_utils.methods.chain_of_thought import (
     write,
 )
 from prompttune_utils.methods.comparison import METHODS, STEPS, WORDINGS, own, run
-from prompttune_utils.methods.deep_prompts import PrefixTuned
+from prompttune_utils.methods.p_tuning_v2 import PrefixTuned
 from prompttune_utils.methods.prompt_tuning import (
     PromptTuned,
     TextToText,

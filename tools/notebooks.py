@@ -131,6 +131,11 @@ def export(notebooks: list[Path], root: Path = ROOT) -> None:
         (root / path).write_text(text, encoding="utf-8")
 
 
+def module_name(notebook: Path) -> str:
+    """A chapter's module has the chapter's name, without its number."""
+    return notebook.stem.partition("_")[2]
+
+
 def undefined_names(module: str) -> list[str]:
     """Names that a module uses and does not define: their import stands in a cell that
     is not exported."""
@@ -147,7 +152,7 @@ def undefined_names(module: str) -> list[str]:
 
 def export_problems(notebooks: list[Path], root: Path = ROOT) -> list[str]:
     """Modules in methods/ that differ from a fresh export, are missing or incomplete,
-    or come from two chapters or from none."""
+    have another name than their chapter, or come from two chapters or from none."""
     problems, source = [], {}
     for notebook in notebooks:
         for path, text in exported(notebook).items():
@@ -165,6 +170,11 @@ def export_problems(notebooks: list[Path], root: Path = ROOT) -> list[str]:
                     " run `make export`."
                 )
             source[path] = notebook.name
+            if path.stem != module_name(notebook):
+                problems.append(
+                    f"{notebook.name} exports to methods/{path.name}: write"
+                    f" `#| default_exp methods.{module_name(notebook)}` in it."
+                )
             if missing := undefined_names(text):
                 problems.append(
                     f"{path} lacks {missing}: mark the cell of {notebook.name}"

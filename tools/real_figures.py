@@ -19,7 +19,7 @@ from prompttune_utils import hub
 from prompttune_utils.data import Task, few_shot, load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows, show
 from prompttune_utils.methods.fine_tuning import text_vector
-from prompttune_utils.methods.in_context import (
+from prompttune_utils.methods.in_context_learning import (
     CachedInContext,
     InContext,
     calibrate,

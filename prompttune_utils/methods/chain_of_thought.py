@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from ..arithmetic import Problem
-from .in_context import generate, token_ids
+from .in_context_learning import generate, token_ids
 
 # %% ../../notebooks/06_chain_of_thought.ipynb #prompts
 DIRECT = {"en": " The answer is", "zh": "答案是"}

@@ -26,18 +26,22 @@ from ..evaluation import accuracy, score_rows
 from ..training import fit
 
 # %% ../../notebooks/13_comparison.ipynb #export-methods
-from prompttune_utils.methods.deep_prompts import (
+from .fine_tuning import HeadClassifier
+from prompttune_utils.methods.four_paradigms import (
+    LstmClassifier,
+    NaiveBayes,
+    word_vectors,
+)
+from .in_context_learning import CachedInContext, calibrate
+from .p_tuning import PromptEncoder, PTuning
+from prompttune_utils.methods.p_tuning_v2 import (
     DeepPrompts,
     PrefixEncoder,
     PrefixTuned,
 )
-from .fine_tuning import HeadClassifier
-from .in_context import CachedInContext, calibrate
-from .p_tuning import PromptEncoder, PTuning
-from .paradigms import LstmClassifier, NaiveBayes, word_vectors
 from .pet import PetModel, distil, merge_logits, soft_labels
 from .ppt import pretrain, pseudo_labelled
-from prompttune_utils.methods.prompt_oriented import (
+from prompttune_utils.methods.prompt_oriented_fine_tuning import (
     SOFT_SLOT,
     FreeVectors,
     SoftPrompt,
@@ -51,7 +55,11 @@ from prompttune_utils.methods.prompt_tuning import (
     TextToText,
     starting_vectors,
 )
-from .prompting import PromptClassifier, Template, Verbalizer
+from prompttune_utils.methods.templates_and_verbalizers import (
+    PromptClassifier,
+    Template,
+    Verbalizer,
+)
 
 # %% ../../notebooks/13_comparison.ipynb #job
 @dataclass

@@ -9,7 +9,7 @@ import re
 import torch
 
 from ..evaluation import score_rows
-from prompttune_utils.methods.in_context import (
+from prompttune_utils.methods.in_context_learning import (
     after_space,
     generate,
     left_padded,

@@ -6,7 +6,7 @@ __all__ = ['PromptEncoder', 'FreePrompt', 'PTuning']
 # %% ../../notebooks/10_p_tuning.ipynb #export-imports
 import torch
 
-from .prompt_oriented import SoftPrompt
+from .prompt_oriented_fine_tuning import SoftPrompt
 
 # %% ../../notebooks/10_p_tuning.ipynb #encoder
 class PromptEncoder(torch.nn.Module):

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, kl_div
 
 from .. import hub
 from .fine_tuning import HeadClassifier
-from prompttune_utils.methods.prompting import (
+from prompttune_utils.methods.templates_and_verbalizers import (
     PromptClassifier,
     Template,
     encode,

@@ -11,7 +11,7 @@ import re
 import torch
 
 from ..evaluation import score_rows
-from .prompt_oriented import SoftPrompt
+from .prompt_oriented_fine_tuning import SoftPrompt
 from ..training import fit
 
 # %% ../../notebooks/12_ppt.ipynb #sentences

@@ -27,7 +27,7 @@ from .. import hub
 from ..data import same_text
 from ..evaluation import accuracy, score_rows
 from .p_tuning import FreePrompt
-from prompttune_utils.methods.prompt_oriented import (
+from prompttune_utils.methods.prompt_oriented_fine_tuning import (
     SOFT_SLOT,
     SoftPrompt,
     SoftTemplate,
@@ -39,7 +39,7 @@ from prompttune_utils.methods.prompt_tuning import (
     load_prompt,
     starting_vectors,
 )
-from .prompting import Template, Verbalizer
+from .templates_and_verbalizers import Template, Verbalizer
 from ..training import fit
 
 # %% ../../notebooks/14_your_own_task.ipynb #check-labels

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ..evaluation import score_rows
-from prompttune_utils.methods.prompting import (
+from prompttune_utils.methods.templates_and_verbalizers import (
     PromptClassifier,
     Template,
     check_slots,
