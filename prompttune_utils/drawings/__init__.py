@@ -1,0 +1,12 @@
+"""The drawings of the book, one function for each: the last line of a cell shows it.
+
+from prompttune_utils import drawings
+
+drawings.four_paradigms()
+drawings.four_paradigms(words={"by hand": "手工"}).svg("dark")
+"""
+
+from prompttune_utils.drawings.chapter_01 import four_paradigms
+from prompttune_utils.drawings.sheet import Drawing
+
+__all__ = ["Drawing", "four_paradigms"]
