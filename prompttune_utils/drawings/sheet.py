@@ -21,7 +21,8 @@ PADDING = 7  # between a box and its text
 FONT = "Inter, 'Segoe UI', 'Noto Sans', 'Noto Sans CJK SC', sans-serif"
 
 # What the colours mean: orange is trained, grey is frozen, green is the output, and
-# blue is written by a person. The edge of a kind is also the colour of its symbol.
+# blue is written by a person. Plain are texts and the numbers that a model computes;
+# chosen is the one of them that matters. The edge of a kind is also the colour of its symbol.
 THEMES = {
     "light": {
         "ground": "#ffffff",
@@ -29,6 +30,8 @@ THEMES = {
         "quiet": "#4a5663",
         "plain": "#ffffff",
         "plain edge": "#7b8794",
+        "chosen": "#ffffff",
+        "chosen edge": "#1f2933",
         "frozen": "#ebedef",
         "frozen edge": "#7b8794",
         "trained": "#ffedd8",
@@ -44,6 +47,8 @@ THEMES = {
         "quiet": "#b3bec9",
         "plain": "#14181e",
         "plain edge": "#8a96a3",
+        "chosen": "#14181e",
+        "chosen edge": "#e4e7eb",
         "frozen": "#2a323b",
         "frozen edge": "#9aa5b1",
         "trained": "#46290d",
@@ -232,6 +237,26 @@ class Drawing:
         self.shape("text", y + height / 2, content, x=x, y=first, **style)
         return height
 
+    def note(
+        self, x: float, y: float, name: str, about: str, width: float, lines: int = 3
+    ) -> None:
+        """A label beside the drawing: a name, and under it what is said about it, from
+        x to the right, with its middle as high as y."""
+        spoken = self.words.get(about, about)
+        rows = len(wrapped(spoken, width, SMALL))
+        top = y - LINE * (NORMAL + SMALL * rows) / 2
+        self.text(
+            x,
+            top + LINE * NORMAL / 2,
+            name,
+            NORMAL,
+            anchor="start",
+            bold=True,
+            width=width,
+        )
+        middle = top + LINE * (NORMAL + SMALL * rows / 2)
+        self.text(x, middle, about, SMALL, "quiet", "start", width=width, lines=lines)
+
     def box(
         self,
         x: float,
@@ -355,10 +380,11 @@ class Drawing:
         *points: tuple[float, float],
         colour: str = "quiet",
         dashed: bool = False,
+        width: float = 2,
     ) -> None:
         """A line through the points."""
         path = "M" + "L".join(f"{plain(x)} {plain(y)}" for x, y in points)
-        look = {"fill": "none", "stroke": colour, "stroke_width": 2}
+        look = {"fill": "none", "stroke": colour, "stroke_width": width}
         look |= {"stroke_dasharray": "6 5"} if dashed else {}
         look |= {"stroke_linejoin": "round"}
         self.shape("path", max(y for _, y in points), d=path, **look)
