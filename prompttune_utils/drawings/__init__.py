@@ -8,7 +8,17 @@ drawings.four_paradigms(words={"by hand": "手工"}).svg("dark")
 
 from prompttune_utils.drawings.chapter_01 import four_paradigms
 from prompttune_utils.drawings.chapter_02 import fine_tuning, two_losses
-from prompttune_utils.drawings.chapter_03 import template_and_verbalizer
+from prompttune_utils.drawings.chapter_03 import (
+    taking_the_prior_out,
+    template_and_verbalizer,
+)
 from prompttune_utils.drawings.sheet import Drawing
 
-__all__ = ["Drawing", "fine_tuning", "four_paradigms", "template_and_verbalizer", "two_losses"]
+__all__ = [
+    "Drawing",
+    "fine_tuning",
+    "four_paradigms",
+    "taking_the_prior_out",
+    "template_and_verbalizer",
+    "two_losses",
+]
