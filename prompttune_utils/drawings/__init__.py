@@ -12,6 +12,12 @@ from prompttune_utils.drawings.chapter_03 import (
     taking_the_prior_out,
     template_and_verbalizer,
 )
+from prompttune_utils.drawings.chapter_a1 import (
+    masked_words,
+    next_word,
+    spans,
+    three_objectives,
+)
 from prompttune_utils.drawings.sheet import Drawing
 
 __all__ = [
