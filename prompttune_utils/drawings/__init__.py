@@ -12,6 +12,7 @@ from prompttune_utils.drawings.chapter_03 import (
     taking_the_prior_out,
     template_and_verbalizer,
 )
+from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -24,7 +25,12 @@ __all__ = [
     "Drawing",
     "fine_tuning",
     "four_paradigms",
+    "masked_words",
+    "next_word",
+    "prompt_tuning",
+    "spans",
     "taking_the_prior_out",
     "template_and_verbalizer",
+    "three_objectives",
     "two_losses",
 ]
