@@ -13,12 +13,12 @@ from prompttune_utils.drawings.sheet import (
 )
 
 PRIOR_CHANGES = (
-    "Bars: the scores of the label words on one text, minus their means over unlabelled "
-    "texts, leave what this text adds. Another word has the largest bar then."
+    "Bars: the scores of the label words on one text, minus their means over "
+    "unlabelled texts, leave what this text adds. Then another word has the largest."
 )
 PRIOR_STAYS = (
-    "Bars: the scores of the label words on one text, minus their means over unlabelled "
-    "texts, leave what this text adds. The same word has the largest bar then."
+    "Bars: the scores of the label words on one text, minus their means over "
+    "unlabelled texts, leave what this text adds. The same word has the largest."
 )
 
 
@@ -160,12 +160,12 @@ def check_scores(scores: Mapping[str, float], prior: Mapping[str, float]) -> Non
         )
     if not 2 <= len(scores) <= 5:
         raise ValueError(
-            f"There are {len(scores)} words in `scores`, and the drawing has room for 2 "
-            "to 5: take that many."
+            f"There are {len(scores)} words in `scores`, and the drawing has room for "
+            "2 to 5: take that many."
         )
     for word in scores:
         if not (math.isfinite(scores[word]) and math.isfinite(prior[word])):
             raise ValueError(
-                f"A score of {word!r} is not a finite number: give log-probabilities or "
-                "probabilities."
+                f"A score of {word!r} is not a finite number: give log-probabilities "
+                "or probabilities."
             )

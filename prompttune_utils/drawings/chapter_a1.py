@@ -41,7 +41,8 @@ def next_word(words: Mapping[str, str] | None = None) -> Drawing:
 
 
 def spans(words: Mapping[str, str] | None = None) -> Drawing:
-    """Span corruption: pieces of the text are replaced by sentinels and asked for. `words`: see `Drawing`."""
+    """Span corruption: pieces of the text are replaced by sentinels and asked for.
+    `words`: see `Drawing`."""
     sheet = Drawing(
         "Spans: two pieces of a sentence are replaced by sentinels; an encoder reads "
         "the rest, and a decoder writes each sentinel and the piece it stands for.",

@@ -22,7 +22,7 @@ FONT = "Inter, 'Segoe UI', 'Noto Sans', 'Noto Sans CJK SC', sans-serif"
 
 # What the colours mean: orange is trained, grey is frozen, green is the output, and
 # blue is written by a person. Plain are texts and the numbers that a model computes;
-# chosen is the one of them that matters. The edge of a kind is also the colour of its symbol.
+# chosen is the one of them that matters. Symbols have the colour of a kind's edge.
 THEMES = {
     "light": {
         "ground": "#ffffff",
