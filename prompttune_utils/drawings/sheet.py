@@ -98,7 +98,7 @@ def wrapped(text: str, width: float, size: float, bold: bool = False) -> list[st
         return [*lines, line.rstrip()]
 
     best = lines_of(width)
-    for limit in range(int(width), 0, -3):
+    for limit in range(int(width) if len(best) > 1 else 0, 0, -3):
         lines = lines_of(limit)
         widest = max(text_width(line, size, bold) for line in lines)
         if len(lines) > len(best) or widest > limit:
