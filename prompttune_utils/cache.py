@@ -664,6 +664,14 @@ def witness_hash(witness: str) -> str | None:
     return short(" ".join(map(file_hash, files))) if files else None
 
 
+def changed_witness(entry: dict) -> str | None:
+    """The first witness of an entry that is at hand and is another now."""
+    for witness, kept in entry["witnesses"].items():
+        if witness_hash(witness) not in (None, kept):
+            return witness
+    return None
+
+
 def file_hash(file: Path) -> str:
     """The hash of a file's content, unpacked; read once as long as it is the same."""
     about = file.stat()
@@ -743,6 +751,12 @@ class Cache:
             told(entry) for key, entry in self.entries.items() if key not in self.asked
         ]
 
+    def outdated(self) -> list[str]:
+        """The kept calls whose witnesses, where they are at hand, are others now."""
+        return [
+            told(entry) for entry in self.entries.values() if changed_witness(entry)
+        ]
+
     def _get(self, run, walk: Walk, arguments: tuple, named: dict):
         new = {"run": walk.run, "arguments": bound(run, walk.run, arguments, named)}
         call, key = call_key(new), identity_key(walk.components)
@@ -769,14 +783,14 @@ class Cache:
         if self.scale in RECORDED_BY:
             mend = f"run `{RECORDED_BY[self.scale]}`."
         if entry is not None:
-            for witness, kept in entry["witnesses"].items():
-                if witness_hash(witness) not in (None, kept):
-                    kind, _, name = witness.partition(":")
-                    return Stale(
-                        f"{self.path.name} holds {told(new)} with another content of "
-                        f"{name} than the {kind} has now: {mend}"
-                    )
-            return None
+            witness = changed_witness(entry)
+            if witness is None:
+                return None
+            kind, _, name = witness.partition(":")
+            return Stale(
+                f"{self.path.name} holds {told(new)} with another content of {name} "
+                f"than the {kind} has now: {mend}"
+            )
         others = self.calls.get(call)
         if not others:
             return NotRecorded(

@@ -355,6 +355,8 @@ def test_what_a_run_loads_itself(tmp_path, record, monkeypatch):
     (tmp_path / "99.cache.json").write_text(text)
     with pytest.raises(Stale, match="of mini-bert-s than the asset has now"):
         Cache("99", folder=tmp_path).get(run, 0)
+    assert kept.outdated() == []
+    assert Cache("99", folder=tmp_path).outdated() == ["run(seed=0)"]
 
 
 def test_what_an_earlier_call_loaded_for_this_one(tmp_path, record):
