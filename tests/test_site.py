@@ -17,7 +17,7 @@ import axe_playwright_python
 import pytest
 from bs4 import BeautifulSoup
 
-from prompttune_utils import plots
+from prompttune_utils import drawings, plots
 from prompttune_utils.results import FOLDER
 from tests.colours import contrast
 from tools.notebooks import BUDGETS, ROOT, build_book, chapters
@@ -363,6 +363,12 @@ def test_timeline_is_what_its_code_draws(tmp_path):
         for year, name, _, _ in timeline.WORKS
         if f"| {year} | {name} |" not in table
     ] == []
+
+
+def test_the_first_drawing_is_what_its_code_draws():
+    stored = ROOT / "book" / "figures" / "prompt_tuning.svg"
+    drawn = drawings.prompt_tuning().svg()
+    assert stored.read_text(encoding="utf-8") == drawn + "\n", "Write the SVG again."
 
 
 # ---- how the pages behave
