@@ -68,7 +68,7 @@ def read(tokenizer, rows: list[dict], max_length: int):
     ids = read_texts(tokenizer, *texts_of(rows), **cut)
     return tokenizer.pad(ids, padding_side="right", return_tensors="pt")
 
-# %% ../../notebooks/02_fine_tuning.ipynb #new-layer
+
 def new_layer(width: int, labels: int) -> nn.Linear:
     """W (labels, width), normal with standard deviation 0.02, and b = 0 (as BERT's)."""
     layer = nn.Linear(width, labels)
