@@ -35,9 +35,7 @@ KINDS = {
 def test_shares_of_the_text(mini, mixture):
     said = dict(SAID["text"][mini])
     assert said.pop("all of it") == (next_token.REAL if mini == "mini-gpt" else 1)
-    assert {
-        GROUPS[name]: share for name, share in SAID["text"][mini].items()
-    } == mixture
+    assert {GROUPS[name]: share for name, share in said.items()} == mixture
 
 
 def test_shares_of_the_made_documents():
