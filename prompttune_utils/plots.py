@@ -56,3 +56,37 @@ def baseline(ax: plt.Axes, value: float, name: str = "majority") -> None:
     """A thin horizontal reference line."""
     ax.axhline(value, color="#52606d", linewidth=1, linestyle=(0, (1, 2)), label=name)
     ax.legend()
+
+
+class LossCurve:
+    """A loss curve that moves while its cell runs, drawn anew after every `every`
+    steps, as the mean of their losses.
+
+    Args:
+        steps: how many there will be.
+        start: a loss to compare with, drawn as a line: what a model has that guesses.
+    """
+
+    def __init__(self, steps: int, start: float, every: int = 25):
+        from IPython.display import display  # notebooks have it
+
+        self.every, self.losses, self.means = every, [], []
+        ax = axes(xlabel="step", ylabel="loss at the hidden words (nats)")
+        ax.set(xlim=(0, steps), ylim=(0, 1.1 * start))
+        baseline(ax, start, "guessing")
+        (self.line,) = ax.plot([], [], label="training", marker=".")
+        ax.legend()
+        self.figure = ax.figure
+        self.shown = display(self.figure, display_id=True)
+        plt.close(self.figure)  # or the notebook would show it once more at the end
+
+    def add(self, loss: float) -> None:
+        """Takes the loss of one more step."""
+        self.losses.append(loss)
+        if len(self.losses) % self.every:
+            return
+        self.means.append(sum(self.losses[-self.every :]) / self.every)
+        places = range(self.every, len(self.losses) + 1, self.every)
+        self.line.set_data(places, self.means)
+        if self.shown:  # there is none outside a notebook
+            self.shown.update(self.figure)
