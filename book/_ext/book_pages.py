@@ -420,14 +420,17 @@ def hide_marks(app, doctree) -> None:
 
 
 def darkened(svg: str) -> str:
-    """The drawing for a dark ground: greys change places with each other, and colours
-    that would be too dark are made lighter."""
+    """The drawing for a dark ground: greys change places with each other, pale colours,
+    which fill boxes, become dark ones, and colours that would be too dark are made
+    lighter."""
 
     def change(found: re.Match) -> str:
         red, green, blue = (int(found[1][i : i + 2], 16) / 255 for i in (0, 2, 4))
         hue, light, strength = colorsys.rgb_to_hls(red, green, blue)
         grey = max(red, green, blue) - min(red, green, blue) < 0.12
-        light = 0.92 - 0.83 * light if grey else max(light, 0.58)
+        turned = grey or light > 0.85
+        light = 0.92 - 0.83 * light if turned else max(light, 0.58)
+        strength = min(strength, 0.6) if light < 0.5 else strength  # of a dark ground
         rgb = colorsys.hls_to_rgb(hue, light, strength)
         return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
 
