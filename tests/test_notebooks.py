@@ -11,13 +11,6 @@ from prompttune_utils import cache, hub, results
 from tools import notebooks
 
 CHAPTERS = notebooks.chapters()
-GUARDS = [
-    notebooks.format_problems,
-    notebooks.output_problems,
-    notebooks.width_problems,
-    notebooks.alt_problems,
-    notebooks.quote_problems,
-]
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.stem)
 
 
@@ -25,7 +18,7 @@ def test_there_are_chapters():
     assert CHAPTERS
 
 
-@pytest.mark.parametrize("guard", GUARDS, ids=lambda g: g.__name__)
+@pytest.mark.parametrize("guard", notebooks.GUARDS, ids=lambda g: g.__name__)
 @each_chapter
 def test_chapter_is_sound(chapter, guard):
     assert guard(notebooks.read(chapter)) == []
@@ -45,8 +38,9 @@ def test_methods_can_be_imported():
         importlib.import_module(f"prompttune_utils.methods.{module.stem}")
 
 
-def test_table_of_contents_and_chapters_agree():
+def test_table_of_contents_readme_and_chapters_agree():
     assert notebooks.toc_problems() == []
+    assert notebooks.readme_problems() == []
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
-"""What the book needs beyond its settings: the tables of the status page and of the
-benchmarks and the real models, the answers of the claims ledger, and a site without
-Thebe."""
+"""What the book needs beyond its settings: the tables of the chapters, of the status
+page, of the benchmarks and of the real models, the answers of the claims ledger, and a
+site without Thebe."""
 
 import colorsys
 import hashlib
@@ -20,6 +20,13 @@ TIMINGS = RESULTS / "timings.json"
 EXTRAS = ("book", "real", "test")
 REAL = "real/real_figures"
 CLASSIFIED = ("sst2", "chnsenticorp", "eprstmt", "ag_news", "rte")
+
+
+def contents(root: Path) -> str:
+    """The rows of the README's table of chapters, which the chapters give."""
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \w\d \| \[.*$", readme, re.M)
+    return "\n".join(rows).replace("](notebooks/", "](../notebooks/")
 
 
 def versions(root: Path) -> str:
@@ -363,6 +370,7 @@ def colab(root: Path) -> str:
 
 TABLES = {
     "book/claims": (totals,),
+    "book/index": (contents,),
     "book/running": (colab,),
     "book/real_model": (real_decoder, real_encoder),
     "book/status": (versions, timings),
