@@ -15,6 +15,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from prompttune_utils.hub import (
+    LOADED,
     NotFound,
     Place,
     not_fetched,
@@ -249,6 +250,7 @@ def _rows_and_places(place: Place, split: str) -> list[tuple[str, dict]]:
         ]
     file = _file_of(place, split)
     content = _bytes_of(file)
+    LOADED.append(f"{place.kind}:{place.name}/{file.name.removesuffix('.gz')}")
     found = []
     for number, line in enumerate(content.splitlines(), 1):  # no other line ends
         if line.strip():
@@ -449,6 +451,7 @@ def read_csv(
     _check_csv_options(path, text, label, labels, delimiter)
     path = Path(path)
     content = _csv_text(path)
+    LOADED.append(f"path:{path}")
     limit = csv.field_size_limit(2**31 - 1)  # 128 KiB is shorter than some texts
     reader = csv.DictReader(io.StringIO(content), delimiter=delimiter, strict=True)
     found = []  # (text, label name)

@@ -58,6 +58,9 @@ CLASSES = {
     "seq2seq_lm": "AutoModelForSeq2SeqLM",
     "encoder": "AutoModel",
 }
+# What this process read, in its order: `kind:name` of a model's folder or a data file.
+# By it, a recorded result knows what its run loaded.
+LOADED: list[str] = []
 # what old files keep of each layer beside its weights: masks, angles of positions
 CONSTANTS = "attn.bias", "attention.bias", "masked_bias", "causal_mask", "inv_freq"
 
@@ -227,6 +230,17 @@ def models_folder() -> Path:
     return Path.home() / ".cache" / "prompttune" / "models"
 
 
+def places(name: str) -> dict[str, Path]:
+    """Where on this machine `name` may lie: kind of place -> path, the first to look at
+    first."""
+    found = {"path": Path(name), "asset": ASSETS / name}
+    if models_folder().is_dir():
+        found["models"] = models_folder() / name
+    if os.environ.get("PROMPTTUNE_MIRROR"):
+        found["mirror"] = Path(os.environ["PROMPTTUNE_MIRROR"]) / name
+    return found
+
+
 def resolve(name: str, wanted: str = "config.json") -> Place:
     """Finds `name`; `wanted` is a file that a folder must hold (a glob pattern).
 
@@ -236,14 +250,10 @@ def resolve(name: str, wanted: str = "config.json") -> Place:
         NotFound: one sentence: what was looked for, where, and what to do.
     """
     looked = []
-    folders = [("path", Path(name)), ("asset", ASSETS / name)]
-    if models_folder().is_dir():
-        folders.append(("models", models_folder() / name))
-    if os.environ.get("PROMPTTUNE_MIRROR"):
-        folders.append(("mirror", Path(os.environ["PROMPTTUNE_MIRROR"]) / name))
-    for kind, folder in folders:
+    for kind, folder in places(name).items():
         if folder.is_dir():
             if next(folder.glob(wanted), None):
+                LOADED.append(f"{kind}:{name}")
                 return Place(name, kind, str(folder))
             looked.append(f"{folder} (which has no {wanted})")
         else:
@@ -349,6 +359,7 @@ def _real_place(name: str) -> Place:
             f"The real model {name!r} is not in {models_folder()}: run "
             "`make real-model`, or set PROMPTTUNE_MODELS to the folder that holds it."
         )
+    LOADED.append(f"models:{name}")
     return Place(name, "models", str(folder))
 
 

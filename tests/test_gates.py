@@ -3,6 +3,7 @@ chapter in one way, and a guard must say so."""
 
 import os
 import re
+import shutil
 
 import nbformat
 import pytest
@@ -30,7 +31,7 @@ def chapter(tmp_path_factory):
     path = tmp_path_factory.mktemp("book") / "notebooks" / "01_tiny.ipynb"
     path.parent.mkdir()
     cells = [
-        new_markdown_cell("# A tiny chapter", id="title"),
+        new_markdown_cell("# A tiny chapter\n\nIt takes a root.", id="title"),
         new_code_cell(
             "#| default_exp methods.tiny",
             id="module",
@@ -74,14 +75,7 @@ def cell(node, name):
 
 
 def all_problems(node):
-    checks = (
-        notebooks.format_problems,
-        notebooks.output_problems,
-        notebooks.width_problems,
-        notebooks.alt_problems,
-        notebooks.quote_problems,
-    )
-    return [problem for check in checks for problem in check(node)]
+    return [problem for guard in notebooks.GUARDS for problem in guard(node)]
 
 
 def test_sound_chapter_passes(node):
@@ -187,6 +181,14 @@ DAMAGES = {
     "set-up not folded": (
         lambda n: n.cells[1].metadata.update(tags=["set-up"]),
         "not the set-up cell",
+    ),
+    "no sentence under the title": (
+        lambda n: cell(n, "title").update(source="# A tiny chapter"),
+        "not a title and, under it, a plain sentence",
+    ),
+    "a role in the sentence": (
+        lambda n: cell(n, "title").update(source="# Tiny\n\nA {term}`root`."),
+        "not a title and, under it, a plain sentence",
     ),
     "ids repeat": (lambda n: cell(n, "method").update(id="result"), "repeat"),
     "id missing": (lambda n: cell(n, "method").pop("id"), "missing"),
@@ -375,6 +377,24 @@ def test_toc_names_what_exists(tmp_path):
     assert notebooks.toc_problems(tmp_path) == []
     toc.write_text("format: jb-book\nroot: index\nchapters:\n- file: notebooks/02_b\n")
     assert len(notebooks.toc_problems(tmp_path)) == 2
+
+
+def test_readme_lists_the_chapters(chapter, tmp_path):
+    (tmp_path / "notebooks").mkdir()
+    shutil.copy(chapter, tmp_path / "notebooks")
+    (tmp_path / "_toc.yml").write_text(
+        "root: index\nchapters:\n- file: notebooks/01_tiny"
+    )
+    readme, row = (
+        tmp_path / "README.md",
+        "| 01 | [Tiny](notebooks/01_tiny.ipynb) | Old. |",
+    )
+    readme.write_text(f"# All\n\n| | chapter | |\n|---|---|---|\n{row}\n\nThe end.\n")
+    assert "make export" in notebooks.readme_problems(tmp_path)[0]
+    notebooks.export([chapter], tmp_path)
+    new = "| 01 | [A tiny chapter](notebooks/01_tiny.ipynb) | It takes a root. |"
+    assert new in readme.read_text() and readme.read_text().endswith("\n\nThe end.\n")
+    assert notebooks.readme_problems(tmp_path) == []
 
 
 def test_broken_link_breaks_the_build(tmp_path):

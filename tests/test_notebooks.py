@@ -3,20 +3,14 @@ tests/test_gates.py shows these guards fail."""
 
 import importlib
 import json
+import re
 
 import pytest
 
-from prompttune_utils import hub, results
+from prompttune_utils import cache, hub, results
 from tools import notebooks
 
 CHAPTERS = notebooks.chapters()
-GUARDS = [
-    notebooks.format_problems,
-    notebooks.output_problems,
-    notebooks.width_problems,
-    notebooks.alt_problems,
-    notebooks.quote_problems,
-]
 each_chapter = pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda c: c.stem)
 
 
@@ -24,7 +18,7 @@ def test_there_are_chapters():
     assert CHAPTERS
 
 
-@pytest.mark.parametrize("guard", GUARDS, ids=lambda g: g.__name__)
+@pytest.mark.parametrize("guard", notebooks.GUARDS, ids=lambda g: g.__name__)
 @each_chapter
 def test_chapter_is_sound(chapter, guard):
     assert guard(notebooks.read(chapter)) == []
@@ -44,8 +38,9 @@ def test_methods_can_be_imported():
         importlib.import_module(f"prompttune_utils.methods.{module.stem}")
 
 
-def test_table_of_contents_and_chapters_agree():
+def test_table_of_contents_readme_and_chapters_agree():
     assert notebooks.toc_problems() == []
+    assert notebooks.readme_problems() == []
 
 
 @pytest.fixture(scope="session")
@@ -93,8 +88,28 @@ def test_recorded_results_belong_to_the_shipped_weights(chapter, shipped_weights
     ] == [], f"made with other weights, run `make results`: {recorded.name}"
 
 
+@each_chapter
+def test_kept_results_belong_to_the_packaged_files(chapter):
+    """Where a chapter asks a Cache: weights and data that its runs loaded are those of
+    the package. That their code is today's shows when the chapter is executed."""
+    kept = cache.Cache(chapter.stem, "mini")
+    if any(
+        re.search(r"\bCache\(", c.source)
+        for c in notebooks.code_cells(notebooks.read(chapter))
+    ):
+        assert kept.path.exists(), (
+            f"{chapter.name} asks a Cache and {kept.path.name} is not there: run "
+            "`make results`."
+        )
+    assert kept.outdated() == [], f"run `make results`: {kept.path.name}"
+
+
 def test_every_recorded_file_has_its_chapter():
     names = {c.stem for c in CHAPTERS} | {notebooks.TIMINGS.stem, "speed", "benchmarks"}
     assert {
-        f.stem.removesuffix("-full") for f in results.FOLDER.glob("*.json")
+        f.name.removesuffix(".json")
+        .removesuffix("-full")
+        .removesuffix(".cache")
+        .removesuffix(".claims")
+        for f in results.FOLDER.glob("*.json")
     } <= names

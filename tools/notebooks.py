@@ -1,6 +1,7 @@
 """Looks after the notebooks: exports their methods, executes and measures them, and
 says what is wrong with one.
 
+    python tools/notebooks.py chapter NN
     python tools/notebooks.py execute | real | budget | bootstrap | bind [chapters]
     python tools/notebooks.py export
 
@@ -21,7 +22,7 @@ import sys
 import tempfile
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 from xml.etree import ElementTree
@@ -110,8 +111,8 @@ def exported(notebook: Path) -> dict[Path, str]:
 
 
 def export(notebooks: list[Path], root: Path = ROOT) -> None:
-    """Writes methods/ anew from all notebooks; a generated module that none of them
-    exports any more goes."""
+    """Writes methods/ anew from all notebooks, and the README's table of chapters; a
+    generated module that no notebook exports any more goes."""
     texts = {
         METHODS / "__init__.py": (
             '"""Exported from the chapters: edit those, then run `make export`."""\n'
@@ -129,11 +130,47 @@ def export(notebooks: list[Path], root: Path = ROOT) -> None:
             old.unlink()
     for path, text in texts.items():
         (root / path).write_text(text, encoding="utf-8")
+    readme = root / "README.md"
+    if readme.exists():
+        text = ROWS.sub(lambda _: contents(root), readme.read_text(encoding="utf-8"))
+        readme.write_text(text, encoding="utf-8")
 
 
 def module_name(notebook: Path) -> str:
     """A chapter's module has the chapter's name, without its number."""
     return notebook.stem.partition("_")[2]
+
+
+ROWS = re.compile(r"(^\| \w\d \| \[.*\n)+", re.M)  # of the README's table
+
+
+def introduction(node: NotebookNode) -> tuple[str, str]:
+    """A chapter's title, without the A1 of an appendix, and the sentence under it."""
+    title, _, rest = node.cells[0].source.partition("\n")
+    sentence = rest.strip().partition("\n\n")[0]
+    title = re.sub(r"^# (A\d\. )?", "", title)
+    return title.strip(), " ".join(sentence.split())
+
+
+def contents(root: Path = ROOT) -> str:
+    """The rows of the README's table: number, title and sentence of each chapter, in
+    the order of _toc.yml."""
+    rows = []
+    for file in toc_files(root):
+        notebook = root / f"{file}.ipynb"
+        if notebook.is_file():
+            number = notebook.stem.partition("_")[0]
+            title, sentence = introduction(read(notebook))
+            rows.append(f"| {number} | [{title}]({file}.ipynb) | {sentence} |\n")
+    return "".join(rows)
+
+
+def readme_problems(root: Path = ROOT) -> list[str]:
+    """A README whose table of chapters is not what the chapters say."""
+    found = ROWS.search((root / "README.md").read_text(encoding="utf-8"))
+    if found and found[0] == contents(root):
+        return []
+    return ["README.md has another table than the chapters give: run `make export`."]
 
 
 def undefined_names(module: str) -> list[str]:
@@ -238,6 +275,38 @@ def run(
     return node, cpu, wall
 
 
+def chapter(notebooks: list[Path]) -> None:
+    """Does for a new or changed chapter all that can be done for it, in order, and
+    stops at the first problem: the table of contents, the set-up cell, the export, the
+    execution with its time, the numbers of the text, and what the guards find."""
+    stop(toc_problems())
+    bootstrap(notebooks)
+    for notebook in notebooks:
+        stop_at(notebook, title_problems, format_problems)
+    export(chapters())
+    stop(export_problems(chapters()))
+    for notebook in notebooks:
+        node, cpu, wall = run(notebook)
+        nbformat.write(node, notebook)
+        keep_time(notebook, cpu, wall)
+        bind([notebook])
+        stop_at(notebook, *GUARDS)
+        stop(time_problems(notebook))
+        print(f"{notebook.stem} is sound, in {cpu:.1f} CPU seconds. Now `make test`.")
+
+
+def stop(problems: list[str]) -> None:
+    """Ends the program with the first problem, if there is one."""
+    if problems:
+        raise SystemExit(problems[0])
+
+
+def stop_at(notebook: Path, *guards: Callable) -> None:
+    """Ends the program with the first problem that a guard finds in the chapter."""
+    node = read(notebook)
+    stop([f"{notebook.name}: {it}" for guard in guards for it in guard(node)])
+
+
 def execute(notebooks: list[Path]) -> None:
     """Executes in place, after the export of all chapters: later ones import what
     earlier ones teach."""
@@ -326,7 +395,7 @@ def takes(seconds: float) -> str:
     return f"**It takes** about {said} of CPU time to run ({measured})"
 
 
-TAKES = re.compile(r"\*\*It takes\*\* .*?\)\)?(?=,)")
+TAKES = re.compile(r"\*\*It takes\*\* [^,]*(?=,)")
 
 
 def time_problems(notebook: Path, root: Path = ROOT) -> list[str]:
@@ -341,21 +410,27 @@ def time_problems(notebook: Path, root: Path = ROOT) -> list[str]:
     return [f"{notebook.stem} says {said}, not {wanted!r}: run `make budget`."]
 
 
+def keep_time(notebook: Path, cpu: float, wall: float, root: Path = ROOT) -> None:
+    """Stores the time of a chapter and writes it into the chapter; times of chapters
+    that are no more go."""
+    seconds = {"cpu_seconds": round(cpu, 1), "wall_seconds": round(wall, 1)}
+    kept = timings(root) | {notebook.stem: {"notebook": notebook.stem} | seconds}
+    stems = sorted(n.stem for n in root.glob("notebooks/*.ipynb"))
+    lines = ",\n".join(json.dumps(kept[s]) for s in stems if s in kept)
+    (root / TIMINGS).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    node = read(notebook)
+    for cell in node.cells:
+        cell.source = TAKES.sub(takes(cpu), cell.source)
+    nbformat.write(node, notebook)
+
+
 def budget(notebooks: list[Path], root: Path = ROOT) -> None:
     """Measures chapters and the book, prints a table, stores the times and writes them
     into the chapters. Time never fails it."""
-    kept = timings(root)
     for notebook in notebooks:
         _, cpu, wall = run(notebook)
-        seconds = {"cpu_seconds": round(cpu, 1), "wall_seconds": round(wall, 1)}
-        kept[notebook.stem] = {"notebook": notebook.stem} | seconds
-        node = read(notebook)
-        for cell in node.cells:
-            cell.source = TAKES.sub(takes(cpu), cell.source)
-        nbformat.write(node, notebook)
-    rows = [kept[n.stem] for n in chapters() if n.stem in kept]
-    lines = ",\n".join(map(json.dumps, rows))
-    (root / TIMINGS).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+        keep_time(notebook, cpu, wall, root)
+    rows = list(timings(root).values())
     cpu, wall = cpu_seconds(), time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         book = build_book(root, Path(folder))
@@ -482,6 +557,17 @@ def format_problems(node: NotebookNode) -> list[str]:
                 f" nbval is the tag {CHECKED}."
             )
     return problems
+
+
+def title_problems(node: NotebookNode) -> list[str]:
+    """A first cell that does not begin with a title and a sentence."""
+    title, sentence = introduction(node)
+    if title and sentence and not re.search(r"[{}|$]|\]\(", sentence):
+        return []
+    return [
+        "The first cell is not a title and, under it, a plain sentence without links or"
+        " roles: write both, the README shows them."
+    ]
 
 
 def output_problems(node: NotebookNode) -> list[str]:
@@ -724,14 +810,29 @@ def quote_problems(node: NotebookNode) -> list[str]:
     return problems
 
 
-def toc_problems(root: Path = ROOT) -> list[str]:
-    """Pages that the table of contents names and nobody wrote, and chapters that it
-    does not name."""
+GUARDS = [
+    format_problems,
+    title_problems,
+    output_problems,
+    width_problems,
+    alt_problems,
+    quote_problems,
+]
+
+
+def toc_files(root: Path = ROOT) -> list[str]:
+    """What the table of contents names, the first page first."""
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     listed = toc.get("chapters", []) + [
         entry for part in toc.get("parts", []) for entry in part["chapters"]
     ]
-    named = [toc["root"], *(entry["file"] for entry in listed)]
+    return [toc["root"], *(entry["file"] for entry in listed)]
+
+
+def toc_problems(root: Path = ROOT) -> list[str]:
+    """Pages that the table of contents names and nobody wrote, and chapters that it
+    does not name."""
+    named = toc_files(root)
     problems = [
         f"_toc.yml names {name}, which does not exist: write it or strike it out."
         for name in named
@@ -742,9 +843,12 @@ def toc_problems(root: Path = ROOT) -> list[str]:
     return problems + [f"_toc.yml does not name {n}: add it." for n in sorted(unnamed)]
 
 
+COMMANDS = (chapter, export, execute, real, budget, bootstrap, bind)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = {f.__name__: f for f in (export, execute, real, budget, bootstrap, bind)}
+    commands = {f.__name__: f for f in COMMANDS}
     parser.add_argument("command", choices=commands)
     parser.add_argument(
         "chapters",
@@ -752,6 +856,8 @@ def main() -> None:
         help="paths, or starts of names; all when none is given, and always of export",
     )
     given = parser.parse_args()
+    if given.command == "chapter" and not given.chapters:
+        parser.error("chapter works on the chapters that are named: give one, as in 02")
     all_of_them = given.command == "export"
     commands[given.command](chapters([] if all_of_them else given.chapters))
 

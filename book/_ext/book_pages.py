@@ -1,6 +1,6 @@
-"""What the book needs beyond its settings: the tables of the status page and of the
-benchmarks and the real models, the answers of the claims ledger, and a site without
-Thebe."""
+"""What the book needs beyond its settings: the tables of the chapters, of the status
+page, of the benchmarks and of the real models, the answers of the claims ledger, and a
+site without Thebe."""
 
 import colorsys
 import hashlib
@@ -14,10 +14,19 @@ from pathlib import Path
 import yaml
 
 RESULTS = Path("prompttune_utils", "assets", "results")
+CLAIMS = Path("prompttune_utils", "assets", "claims.toml")
+VERDICTS = ("reproduced", "contradicted", "undecided", "not testable here")
 TIMINGS = RESULTS / "timings.json"
 EXTRAS = ("book", "real", "test")
 REAL = "real/real_figures"
 CLASSIFIED = ("sst2", "chnsenticorp", "eprstmt", "ag_news", "rte")
+
+
+def contents(root: Path) -> str:
+    """The rows of the README's table of chapters, which the chapters give."""
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| \w\d \| \[.*$", readme, re.M)
+    return "\n".join(rows).replace("](notebooks/", "](../notebooks/")
 
 
 def versions(root: Path) -> str:
@@ -224,6 +233,15 @@ def answer(root: Path, claim: str, chapter: str) -> str:
     there and recorded nothing."""
     if not (root / "notebooks" / f"{chapter}.ipynb").exists():
         return "*Not tested yet*: its chapter is planned."
+    declared = declared_claims(root).get(claim, {})
+    if "not_testable" in declared:
+        return (
+            f"**not testable here**, [](../notebooks/{chapter}.ipynb):"
+            f" {declared['not_testable']}"
+        )
+    found = verdicts(root).get((chapter, claim))
+    if found is not None:
+        return answer_by_parts(declared, found, chapter)
     recorded = root / RESULTS / f"{chapter}.json"
     entries = (
         json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
@@ -238,6 +256,90 @@ def answer(root: Path, claim: str, chapter: str) -> str:
         f"**{found[0]['verdict']}**, [](../notebooks/{chapter}.ipynb):"
         f" {found[0]['answer'].replace(' +- ', ' ± ')}"
     )
+
+
+def declared_claims(root: Path) -> dict[str, dict]:
+    """The claims that were written down before they were tested, by number."""
+    from prompttune_utils import claims
+
+    return claims.ledger(root / CLAIMS)
+
+
+def verdicts(root: Path) -> dict[tuple[str, str], dict[str, dict]]:
+    """What the chapters answered to the parts of those claims: (chapter, claim) ->
+    part -> answer, with `holm`, its p value adjusted for all parts of the ledger.
+
+    Raises:
+        ValueError: an answer has other parts than were written down.
+    """
+    from prompttune_utils import claims
+
+    declared, found = declared_claims(root), {}
+    for kept in sorted((root / RESULTS).glob("*.claims.json")):
+        chapter = kept.name.removesuffix(".claims.json")
+        for claim, given in json.loads(kept.read_text(encoding="utf-8")).items():
+            parts = declared.get(claim, {}).get("parts", {})
+            tested = {n for n, part in parts.items() if "not_testable" not in part}
+            if tested != given["parts"].keys():
+                raise ValueError(
+                    f"{kept.name} answers other parts of {claim} than claims.toml has:"
+                    " run `make results`."
+                )
+            found[chapter, claim] = given["parts"]
+    answers = [part for parts in found.values() for part in parts.values()]
+    for part, p in zip(answers, claims.holm([part["p"] for part in answers])):
+        part["holm"] = p
+    return found
+
+
+def answer_by_parts(declared: dict, found: dict[str, dict], chapter: str) -> str:
+    """The answer to a claim as markdown: its verdict, and a line for each part."""
+    from prompttune_utils import claims
+
+    lines, words = [], []
+    for name, part in declared["parts"].items():
+        if "not_testable" in part:
+            words.append("not testable here")
+            said = part["not_testable"]
+        else:
+            given = found[name]
+            words.append(given["verdict"])
+            said = (
+                f"{part['says']}; {claims.effect(given)} {given['unit']}, matters from"
+                f" {given['smallest']:+.3g}, Holm's p {given['holm']:.2g},"
+                f" {given['backbone']}"
+            )
+            if given["verdict"] == "undecided":
+                said += f"; {claims.would_decide(given)}"
+        lines.append(f"  - **{words[-1]}** · {name}: {said}.")
+    head = f"**{claims.whole(words)}**, [](../notebooks/{chapter}.ipynb)"
+    return "\n".join([head, "", *lines])
+
+
+def totals(root: Path) -> str:
+    """A table row for each verdict, with the number of parts that have it; an answer of
+    a chapter that has not moved to parts yet counts as one, in its own words."""
+    declared, found = declared_claims(root), verdicts(root)
+    counts = dict.fromkeys(VERDICTS, 0)
+    for parts in found.values():
+        for given in parts.values():
+            counts[given["verdict"]] += 1
+    for number, claim in declared.items():
+        if "not_testable" in claim:
+            counts["not testable here"] += 1
+        elif (claim["chapter"], number) in found:
+            untested = [p for p in claim["parts"].values() if "not_testable" in p]
+            counts["not testable here"] += len(untested)
+    for notebook in sorted((root / "notebooks").glob("*.ipynb")):
+        kept = root / RESULTS / f"{notebook.stem}.json"
+        entries = json.loads(kept.read_text("utf-8")) if kept.exists() else []
+        for entry in entries:
+            number = entry["settings"].get("claim")
+            moved = "not_testable" in declared.get(number, {})
+            if number and not moved and (notebook.stem, number) not in found:
+                word = entry["value"]["verdict"]
+                counts[word] = counts.get(word, 0) + 1
+    return "\n".join(f"| {word} | {count} |" for word, count in counts.items())
 
 
 def colab(root: Path) -> str:
@@ -267,6 +369,8 @@ def colab(root: Path) -> str:
 
 
 TABLES = {
+    "book/claims": (totals,),
+    "book/index": (contents,),
     "book/running": (colab,),
     "book/real_model": (real_decoder, real_encoder),
     "book/status": (versions, timings),
@@ -324,14 +428,17 @@ def hide_marks(app, doctree) -> None:
 
 
 def darkened(svg: str) -> str:
-    """The drawing for a dark ground: greys change places with each other, and colours
-    that would be too dark are made lighter."""
+    """The drawing for a dark ground: greys change places with each other, pale colours,
+    which fill boxes, become dark ones, and colours that would be too dark are made
+    lighter."""
 
     def change(found: re.Match) -> str:
         red, green, blue = (int(found[1][i : i + 2], 16) / 255 for i in (0, 2, 4))
         hue, light, strength = colorsys.rgb_to_hls(red, green, blue)
         grey = max(red, green, blue) - min(red, green, blue) < 0.12
-        light = 0.92 - 0.83 * light if grey else max(light, 0.58)
+        turned = grey or light > 0.85
+        light = 0.92 - 0.83 * light if turned else max(light, 0.58)
+        strength = min(strength, 0.6) if light < 0.5 else strength  # of a dark ground
         rgb = colorsys.hls_to_rgb(hue, light, strength)
         return "#" + "".join(f"{round(255 * part):02x}" for part in rgb)
 

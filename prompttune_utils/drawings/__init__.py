@@ -1,0 +1,36 @@
+"""The drawings of the book, one function for each: the last line of a cell shows it.
+
+from prompttune_utils import drawings
+
+drawings.four_paradigms()
+drawings.four_paradigms(words={"by hand": "手工"}).svg("dark")
+"""
+
+from prompttune_utils.drawings.chapter_01 import four_paradigms
+from prompttune_utils.drawings.chapter_02 import fine_tuning, two_losses
+from prompttune_utils.drawings.chapter_03 import (
+    taking_the_prior_out,
+    template_and_verbalizer,
+)
+from prompttune_utils.drawings.chapter_09 import prompt_tuning
+from prompttune_utils.drawings.chapter_a1 import (
+    masked_words,
+    next_word,
+    spans,
+    three_objectives,
+)
+from prompttune_utils.drawings.sheet import Drawing
+
+__all__ = [
+    "Drawing",
+    "fine_tuning",
+    "four_paradigms",
+    "masked_words",
+    "next_word",
+    "prompt_tuning",
+    "spans",
+    "taking_the_prior_out",
+    "template_and_verbalizer",
+    "three_objectives",
+    "two_losses",
+]
