@@ -16,10 +16,10 @@ from ..evaluation import score_rows
 from prompttune_utils.methods.templates_and_verbalizers import (
     PromptClassifier,
     Template,
-    check_slots,
     encode_batch,
 )
-from ..scoring import label_scores, logits_at, remove_prior
+from ..scoring import label_scores, logits_at
+from ..wording import check_slots
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #soft-slots
 FIRST_SOFT = 10_000_000  # no word has this id; the prompt's vectors count on from it
@@ -124,13 +124,11 @@ class SoftPrompt(PromptClassifier):
         in_slots = vectors[ids[soft] - FIRST_SOFT].to(words.dtype)
         return words.masked_scatter(soft.unsqueeze(-1), in_slots)
 
-    def scores(self, rows: list[dict]) -> torch.Tensor:
-        """Logits (B, labels) of the label words at the mask, less the prior once it is
-        known."""
+    def forward(self, rows: list[dict]) -> torch.Tensor:
+        """Logits (B, labels) of the label words at the mask."""
         inputs, position = encode_batch(self.template, rows, self.device)
         inputs["inputs_embeds"] = self.embed(inputs.pop("input_ids"))
-        scores = label_scores(self.model, inputs, self.verbalizer.ids, position)
-        return scores if self.prior is None else remove_prior(scores, self.prior)
+        return label_scores(self.model, inputs, self.verbalizer.ids, position)
 
 # %% ../../notebooks/08_prompt_oriented_fine_tuning.ipynb #adapter
 class Adapter(nn.Module):
