@@ -1,5 +1,4 @@
-"""The classical classifiers that chapter 1 exports, and the pooling of chapter 2 (its
-head is tested with the prompt)."""
+"""The classical classifiers that chapter 1 exports."""
 
 import copy
 
@@ -7,7 +6,6 @@ import pytest
 import torch
 
 from prompttune_utils import hub
-from prompttune_utils.methods.fine_tuning import text_vector
 from prompttune_utils.methods.four_paradigms import (
     LstmClassifier,
     NaiveBayes,
@@ -144,17 +142,3 @@ def test_lstm_does_not_see_padding_and_takes_an_empty_text(lstm):
     )
     assert torch.allclose(alone, beside[:1], atol=1e-5)
     assert beside.isfinite().all() and not model.model.weight.requires_grad
-
-
-def test_text_vector_by_hand():
-    states, mask = (
-        torch.tensor([[[1.0, 2.0], [3.0, 4.0], [9.0, 9.0]]]),
-        torch.tensor([[1, 1, 0]]),
-    )
-    assert text_vector(states, mask, "cls").tolist() == [[1.0, 2.0]]
-    assert text_vector(states, mask, "mean").tolist() == [[2.0, 3.0]]
-
-
-def test_an_unknown_pooling_is_refused():
-    with pytest.raises(ValueError, match="no pooling 'max': choose cls or mean"):
-        text_vector(torch.ones(1, 2, 3), torch.ones(1, 2), "max")
