@@ -2,7 +2,7 @@
 
 # %% auto #0
 __all__ = ['text_vector', 'pool', 'check_encoder', 'cutting_the_end', 'read', 'new_layer', 'HeadClassifier', 'set_part',
-           'every_label', 'probe']
+           'encoder', 'every_label', 'probe']
 
 # %% ../../notebooks/02_fine_tuning.ipynb #export-imports
 import copy
@@ -113,8 +113,12 @@ def set_part(self, name: str, value) -> None:
     Method.__setattr__(self, "model" if name == "encoder" else name, value)
 
 
+def encoder(self):
+    return self.model
+
+
 HeadClassifier.scores = Method.logits
-HeadClassifier.encoder = property(lambda self: self.model)
+HeadClassifier.encoder = property(encoder)
 HeadClassifier.__setattr__ = set_part
 
 # %% ../../notebooks/02_fine_tuning.ipynb #every-label
