@@ -62,8 +62,8 @@ def check(exercise: str, answer) -> None:
 
     Args:
         exercise: chapter and number, such as "3.1".
-        answer: a number, a text, a tensor, or lists and dictionaries of these; None or
-            ... as long as there is none.
+        answer: a number, a text, a tensor, or lists and dictionaries of these; None, a
+            list of None or ... as long as there is none.
 
     The right answers were computed by the folded solutions, under `make results`.
 
@@ -71,7 +71,8 @@ def check(exercise: str, answer) -> None:
         LookupError: there is no such exercise.
     """
     kept = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-    if answer is None or answer is ...:
+    empty = isinstance(answer, list) and all(value is None for value in answer)
+    if answer is None or answer is ... or empty:
         print(
             f"Exercise {exercise}: nothing yet. Fill in the function, then run again."
         )

@@ -24,6 +24,7 @@ def stored(tmp_path, monkeypatch):
         (RIGHT, "right."),
         (RIGHT | {"probabilities": np.array([[0.2501, 0.7499]])}, "right."),
         (None, "nothing yet. Fill in the function, then run again."),
+        ([None, None], "nothing yet. Fill in the function, then run again."),
         (..., "nothing yet. Fill in the function, then run again."),
         (
             RIGHT | {"probabilities": torch.tensor([[0.75, 0.25]])},

@@ -91,6 +91,12 @@ SOURCE = """
   year      = {1785}
 }
 """
+CLAIM = f"""
+[C99]
+chapter = "{Path(CHAPTER).name}"
+says = "Many readers know more than one."
+not_testable = "a toy has no readers"
+"""
 TERM = """
 majority vote
   多数表决. The label that most of several readers give.
@@ -124,7 +130,9 @@ PLACES = {
     "book/glossary.md": lambda root: replace(
         root / "book" / "glossary.md", r":::\n", TERM
     ),
-    "book/claims.md": lambda root: None,  # it tests no claim
+    "prompttune_utils/assets/claims.toml": lambda root: replace(
+        root / "prompttune_utils" / "assets" / "claims.toml", r"\Z", CLAIM
+    ),
 }
 
 
@@ -231,6 +239,7 @@ def test_the_book_shows_the_chapter(walked, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
     address = f"../{CHAPTER}.html"
     shown = {"index": address, "status": address, "references": "Condorcet"}
+    shown["claims"] = "a toy has no readers"
     for page, what in (shown | {"glossary": "多数表决"}).items():
         html = (tmp_path / "_build/html/book" / f"{page}.html").read_text("utf-8")
         assert what in str(BeautifulSoup(html, "html.parser").select_one("article"))

@@ -342,6 +342,17 @@ def totals(root: Path) -> str:
     return "\n".join(f"| {word} | {count} |" for word, count in counts.items())
 
 
+def further(root: Path) -> str:
+    """The claims that were written down and have no line of their own on the page."""
+    page = (root / "book" / "claims.md").read_text(encoding="utf-8")
+    lines = [
+        f"{number}. {claim['says']}\n: {answer(root, number, claim['chapter'])}\n"
+        for number, claim in declared_claims(root).items()
+        if f"% answer {number} " not in page
+    ]
+    return "\n".join(["## Further claims\n", *lines]) if lines else ""
+
+
 def colab(root: Path) -> str:
     """How to open a chapter on Colab: by its button once _config.yml names the
     repository, and until then by hand."""
@@ -369,7 +380,7 @@ def colab(root: Path) -> str:
 
 
 TABLES = {
-    "book/claims": (totals,),
+    "book/claims": (totals, further),
     "book/index": (contents,),
     "book/running": (colab,),
     "book/real_model": (real_decoder, real_encoder),
