@@ -58,10 +58,10 @@ def template_and_verbalizer(words: Mapping[str, str] | None = None) -> Drawing:
     sheet.symbol(left + 21, 394, "frozen")
     sheet.matrix(left + 58, 358, 6, 6, "frozen", cell=12)
     about = "the one that pre-training used: nothing here is new"
-    sheet.note(left + 152, 394, "output matrix, V × d", about, 370)
+    sheet.note(left + 152, 394, "output matrix W, V × d", about, 370)
 
     sheet.arrow((230, 444), (230, 470))
-    sheet.text(230, 488, "scores at [MASK]", NORMAL, bold=True, width=250)
+    sheet.text(230, 488, "scores z at [MASK]", NORMAL, bold=True, width=250)
     sheet.symbol(438, 488, "written")
     sheet.text(456, 488, "verbalizer v", NORMAL, anchor="start", bold=True, width=160)
     # as long as the probabilities that mini-bert gives to these words are large
