@@ -119,7 +119,9 @@ def fit(
         if several:  # a start drawn before the seed differs from process to process
             for tensor in [*model.parameters(), *model.buffers()]:
                 broadcast(tensor.data)
-        optimizer = torch.optim.AdamW(groups, weight_decay=settings["weight_decay"])
+        optimizer = torch.optim.AdamW(
+            groups, weight_decay=settings["weight_decay"], fused=True
+        )
         schedule = get_linear_schedule_with_warmup(
             optimizer, int(warmup * steps), steps
         )

@@ -1,5 +1,6 @@
 """What all tests share: one thread, no network, and the minis."""
 
+import importlib.util
 import json
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from prompttune_utils.hub import ASSETS  # noqa: E402
+from tools.notebooks import ROOT  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -35,3 +37,15 @@ def recorded():
         return found
 
     return values
+
+
+@pytest.fixture(scope="session")
+def book_pages():
+    """The module that fills the pages; Sphinx loads it by its path, and so does
+    this."""
+    spec = importlib.util.spec_from_file_location(
+        "book_pages", ROOT / "book" / "_ext" / "book_pages.py"
+    )
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -1,7 +1,6 @@
 """The drawings of the book: what their SVG says, in every theme, and how a browser
 shows it."""
 
-import importlib.util
 import re
 import shutil
 from xml.etree import ElementTree
@@ -10,7 +9,7 @@ import pytest
 
 from prompttune_utils import drawings
 from prompttune_utils.drawings import sheet
-from tools.notebooks import ROOT
+from tests.colours import contrast
 
 SCORES = {
     "scores": {"bad": -3.4, "great": -2.9},
@@ -26,13 +25,9 @@ def drawn(name: str, **options) -> drawings.Drawing:
 
 
 @pytest.fixture(scope="module")
-def darkened():
+def darkened(book_pages):
     """What the book makes of a drawing for its dark theme."""
-    path = ROOT / "book" / "_ext" / "book_pages.py"
-    spec = importlib.util.spec_from_file_location("book_pages", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.darkened
+    return book_pages.darkened
 
 
 @pytest.fixture
@@ -90,20 +85,6 @@ def boxes(svg: str) -> list[tuple[float, float, float, float, str]]:
             corner = (x + number(shape, "width"), y + number(shape, "height"))
             found.append((x, y, *corner, shape.get("fill")))
     return found
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast of two colours (#rrggbb), 1 to 21, as WCAG 2 defines it."""
-
-    def light(colour):
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        r, g, b = (
-            p / 12.92 if p < 0.04 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
-        )
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b
-
-    low, high = sorted((light(one), light(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 def problems(svg: str) -> list[str]:

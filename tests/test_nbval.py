@@ -42,13 +42,20 @@ def watch(event, arguments):
 
 sys.addaudithook(watch)
 """
-# the last cell of each chapter under test: which files the kernel has loaded
-LOADED = """
-import json, os, sys
+# the last cell of each chapter under test: which files the kernel has loaded, and which
+# kept results of its cache files no cell has asked for
+LAST = """
+import gc, json, os, sys
+from prompttune_utils.cache import Cache
 
 files = [getattr(module, "__file__", None) for module in [*sys.modules.values()]]
-with open(os.environ["LOADED"], "w") as loaded:
-    json.dump([file for file in files if isinstance(file, str)], loaded)
+unused = {}
+for cache in [found for found in gc.get_objects() if isinstance(found, Cache)]:
+    new = set(cache.unused())
+    unused[str(cache.path)] = unused.get(str(cache.path), new) & new
+with open(os.environ["SEEN"], "w") as seen:
+    unused = {path: sorted(calls) for path, calls in unused.items()}
+    json.dump([[f for f in files if isinstance(f, str)], unused], seen)
 """
 
 
@@ -87,20 +94,23 @@ def test_chapter_prints_what_it_shows(
     with capsys.disabled():
         print(f"\nPROMPTTUNE_ORDER={ORDER} {chapter.stem} ", end="", flush=True)
     node, alone = read(chapter), tmp_path / "alone" / chapter.name
-    node.cells.append(nbformat.v4.new_code_cell(LOADED, id="loaded"))
+    node.cells.append(nbformat.v4.new_code_cell(LAST, id="last"))
     alone.parent.mkdir()
     nbformat.write(node, alone)
-    attempts, loaded = tmp_path / "attempts", tmp_path / "loaded"
-    watched = environment | {"ATTEMPTS": str(attempts), "LOADED": str(loaded)}
+    attempts, seen = tmp_path / "attempts", tmp_path / "seen"
+    watched = environment | {"ATTEMPTS": str(attempts), "SEEN": str(seen)}
     done, counts = nbval(alone, watched)
     assert done.returncode == 0, done.stdout[-6000:]
     assert counts == {"tests": len(code_cells(node)), "skipped": 0}
-    files = json.loads(loaded.read_text())
+    files, unused = json.loads(seen.read_text())
     assert str(installed / "prompttune_utils" / "__init__.py") in files
     ours = [
         f for f in files if f.startswith(str(ROOT)) and not f.startswith(sys.prefix)
     ]
     assert ours == []
+    results = installed / "prompttune_utils" / "assets" / "results"
+    kept = {str(f) for f in results.rglob(f"{chapter.stem}.cache.json")}
+    assert unused == dict.fromkeys(kept, []), "no cell asks for these kept results"
     assert not attempts.exists(), attempts.read_text()
 
 

@@ -17,8 +17,9 @@ import axe_playwright_python
 import pytest
 from bs4 import BeautifulSoup
 
-from prompttune_utils import plots
+from prompttune_utils import drawings, plots
 from prompttune_utils.results import FOLDER
+from tests.colours import contrast
 from tools.notebooks import BUDGETS, ROOT, build_book, chapters
 
 WIDTH = 390  # pixels, a phone held upright
@@ -261,18 +262,6 @@ def test_ledger_has_every_claim_and_every_answer(site):
     ] == []
 
 
-@pytest.fixture(scope="session")
-def book_pages():
-    """The module that fills the pages; Sphinx loads it by its path, and so does
-    this."""
-    spec = importlib.util.spec_from_file_location(
-        "book_pages", ROOT / "book" / "_ext" / "book_pages.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_table_of_speed(book_pages, tmp_path):
     kept = tmp_path / book_pages.RESULTS / "speed.json"
     assert book_pages.speed(tmp_path).count("|") == 8 and not any(
@@ -297,20 +286,6 @@ def test_table_of_speed(book_pages, tmp_path):
         "| m | a | b | **0.98** (0.95 – 1.01) | ≤ 1.00 | 0.063 | 2.000 |",
         "| m | a | b | **0.98** (0.95 – 1.01) | - | 0.063 | 2.000 |",
     ]
-
-
-def contrast(one: str, other: str) -> float:
-    """Contrast of two colours (#rrggbb), 1 to 21, as WCAG 2 defines it."""
-
-    def light(colour):
-        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-        r, g, b = (
-            p / 12.92 if p < 0.04 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
-        )
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b
-
-    low, high = sorted((light(one), light(other)))
-    return (high + 0.05) / (low + 0.05)
 
 
 def test_figures_can_be_read_in_the_dark(book_pages):
@@ -388,6 +363,12 @@ def test_timeline_is_what_its_code_draws(tmp_path):
         for year, name, _, _ in timeline.WORKS
         if f"| {year} | {name} |" not in table
     ] == []
+
+
+def test_the_first_drawing_is_what_its_code_draws():
+    stored = ROOT / "book" / "figures" / "prompt_tuning.svg"
+    drawn = drawings.prompt_tuning().svg()
+    assert stored.read_text(encoding="utf-8") == drawn + "\n", "Write the SVG again."
 
 
 # ---- how the pages behave
@@ -492,6 +473,10 @@ CLIPPED = """() => {
         .map(e => `${e.scrollWidth} in ${e.clientWidth} pixels: `
             + `${e.tagName} ${e.textContent.trim().slice(0, 40)}`);
 }"""
+# captions that the theme hides with the picture of the other theme
+UNSEEN = """() => [...document.querySelectorAll(".bd-article figcaption")]
+    .filter(e => getComputedStyle(e).display === "none")
+    .map(e => `a caption that is not shown: ${e.textContent.trim().slice(0, 40)}`)"""
 HIDDEN = """() => [...document.querySelectorAll(".bd-article pre")]
     .filter(e => e.getBoundingClientRect().height < 1)
     .map(e => `not on paper: ${e.textContent.trim().slice(0, 40)}`)"""
@@ -530,6 +515,7 @@ def page_faults(page, scheme, code: bool = True) -> list[str]:
         faults.append("a formula with an error")
     page.set_viewport_size({"width": DESK, "height": 900})
     page.evaluate(AXE_CORE)
+    faults += page.evaluate(UNSEEN)
     return faults + page.evaluate(AXE, code) + page.evaluate(CLIPPED)
 
 
@@ -558,7 +544,9 @@ def test_every_page_on_paper(site, address, browser):
         for path in (p.relative_to(site).as_posix() for p in pages(site)):
             page.goto(f"{address}/{path}")
             settle(page)
-            problems = page.evaluate(HIDDEN) + page.evaluate(CLIPPED)
+            problems = [
+                p for look in (HIDDEN, UNSEEN, CLIPPED) for p in page.evaluate(look)
+            ]
             found += [f"{path}: {problem}" for problem in problems]
     assert found == []
 
@@ -583,6 +571,7 @@ def plant(page, html: str) -> None:
         ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "image-alt"),
         ('<p style="color: #eee; background: #fff">pale</p>', "color-contrast"),
         ("<merror data-mjx-error='x'></merror>", "a formula with an error"),
+        ("<figcaption style='display: none'>said</figcaption>", "not shown: said"),
     ],
 )
 def test_page_checks_see_damage(address, browser, html, named):
