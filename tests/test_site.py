@@ -473,6 +473,10 @@ CLIPPED = """() => {
         .map(e => `${e.scrollWidth} in ${e.clientWidth} pixels: `
             + `${e.tagName} ${e.textContent.trim().slice(0, 40)}`);
 }"""
+# captions that the theme hides with the picture of the other theme
+UNSEEN = """() => [...document.querySelectorAll(".bd-article figcaption")]
+    .filter(e => getComputedStyle(e).display === "none")
+    .map(e => `a caption that is not shown: ${e.textContent.trim().slice(0, 40)}`)"""
 HIDDEN = """() => [...document.querySelectorAll(".bd-article pre")]
     .filter(e => e.getBoundingClientRect().height < 1)
     .map(e => `not on paper: ${e.textContent.trim().slice(0, 40)}`)"""
@@ -511,6 +515,7 @@ def page_faults(page, scheme, code: bool = True) -> list[str]:
         faults.append("a formula with an error")
     page.set_viewport_size({"width": DESK, "height": 900})
     page.evaluate(AXE_CORE)
+    faults += page.evaluate(UNSEEN)
     return faults + page.evaluate(AXE, code) + page.evaluate(CLIPPED)
 
 
@@ -539,7 +544,9 @@ def test_every_page_on_paper(site, address, browser):
         for path in (p.relative_to(site).as_posix() for p in pages(site)):
             page.goto(f"{address}/{path}")
             settle(page)
-            problems = page.evaluate(HIDDEN) + page.evaluate(CLIPPED)
+            problems = [
+                p for look in (HIDDEN, UNSEEN, CLIPPED) for p in page.evaluate(look)
+            ]
             found += [f"{path}: {problem}" for problem in problems]
     assert found == []
 
@@ -564,6 +571,7 @@ def plant(page, html: str) -> None:
         ('<img src="data:image/gif;base64,R0lGODlhAQABAAAAACw=">', "image-alt"),
         ('<p style="color: #eee; background: #fff">pale</p>', "color-contrast"),
         ("<merror data-mjx-error='x'></merror>", "a formula with an error"),
+        ("<figcaption style='display: none'>said</figcaption>", "not shown: said"),
     ],
 )
 def test_page_checks_see_damage(address, browser, html, named):
