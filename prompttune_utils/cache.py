@@ -169,6 +169,39 @@ class Cache:
         walk = Walk(run)
         return [self._get(run, walk, arguments, named | {"seed": s}) for s in seeds]
 
+    def read(self, run: str, seeds: Iterable[int] = range(5), **arguments) -> list:
+        """What another chapter has kept of its function `run`, a value for each seed.
+        That chapter answers for its code; weights and data are looked at here too.
+
+        Args:
+            run: the name of the function.
+            arguments: all that it was given, the seed apart, by their names.
+
+        Raises:
+            NotRecorded, Stale: there is no such result, or not one alone, or it was
+                made with other weights or data.
+        """
+        mend = "run that chapter first."
+        if self.scale in RECORDED_BY:
+            mend = f"run `{RECORDED_BY[self.scale]}`."
+        values = []
+        for seed in seeds:
+            given = as_json(arguments | {"seed": seed}, f"An argument of `{run}`")
+            new = {"run": run, "arguments": given}
+            call = call_key(new)
+            kept = [self.entries[call, key] for key in self.calls.get(call, [])]
+            if len(kept) != 1:
+                raise NotRecorded(
+                    f"{self.path.name} holds {len(kept) or 'no'} results of "
+                    f"{told(new)}: {mend}"
+                )
+            witness = changed_witness(kept[0])
+            if witness:
+                raise self._other_content(new, witness, mend)
+            hub.LOADED.extend(kept[0]["witnesses"])
+            values.append(json.loads(json.dumps(kept[0]["value"])))
+        return values
+
     def unused(self) -> list[str]:
         """The kept calls that nobody has asked for since this cache was opened."""
         return [
@@ -210,11 +243,7 @@ class Cache:
             witness = changed_witness(entry)
             if witness is None:
                 return None
-            kind, _, name = witness.partition(":")
-            return Stale(
-                f"{self.path.name} holds {told(new)} with another content of {name} "
-                f"than the {kind} has now: {mend}"
-            )
+            return self._other_content(new, witness, mend)
         others = self.calls.get(call)
         if not others:
             return NotRecorded(
@@ -224,6 +253,13 @@ class Cache:
         return Stale(
             f"{self.path.name} holds {told(new)} as it was: "
             f"{what_changed(walk.run, old, walk.components)}: {mend}"
+        )
+
+    def _other_content(self, new: dict, witness: str, mend: str) -> Stale:
+        kind, _, name = witness.partition(":")
+        return Stale(
+            f"{self.path.name} holds {told(new)} with another content of {name} than "
+            f"the {kind} has now: {mend}"
         )
 
     def _run(self, run, walk: Walk, new: dict, call: Callable[[], object]) -> dict:

@@ -32,20 +32,25 @@ def choose(
     shots: int | str,
     tried: Mapping[float, Sequence[float]],
 ) -> float:
-    """The learning rate with the best mean accuracy on dev rows.
+    """The learning rate with the best mean accuracy on dev rows. Where one between
+    equals the smallest or the largest of the grid, it is the one between.
 
     Args:
         chapter: who chooses. shots: rows a class that are trained on, or "all".
         tried: learning rate -> accuracies on dev rows over seeds.
 
     Raises:
-        ValueError: the best rate is the smallest or the largest of the grid, so a
-            better one may lie outside; or another one is kept in `rates.json`.
+        ValueError: the smallest or the largest rate of the grid is better than all
+            between, so a still better one may lie outside; or another one is kept in
+            `rates.json`.
     """
     key = _key(method, backbone, task, shots)
     grid = {rate: round(fmean(tried[rate]), 4) for rate in sorted(tried)}
     best = max(grid, key=grid.get)
-    if best in (min(grid), max(grid)):
+    between = [rate for rate in list(grid)[1:-1] if grid[rate] == grid[best]]
+    if between:
+        best = between[0]
+    else:
         raise ValueError(
             f"The best learning rate of {key} is {best:g}, at the edge of its grid "
             f"({', '.join(f'{r:g}: {v:.3f}' for r, v in grid.items())}): try more."

@@ -9,6 +9,7 @@ import torch
 
 from prompttune_utils import hub
 from prompttune_utils.evaluation import accuracy, score_rows
+from prompttune_utils.method import Method
 from prompttune_utils.methods.comparison import METHODS, Job
 
 GOOD = "lovely wonderful great beautiful fantastic excellent amazing perfect".split()
@@ -25,6 +26,7 @@ UNTRAINED = [name for name in METHODS if name not in TRAINED]
 # no control on random weights: the LSTM has its own, and PPT's teacher, which would be
 # random too, labels nothing
 WITHOUT_CONTROL = ("word2vec + LSTM", "PPT")
+SAVED = ["word2vec + LSTM", "head", "head, encoder frozen", "P-tuning v2"]
 STEPS = 40
 
 
@@ -103,6 +105,22 @@ def test_a_copy_is_independent(name, backbones):
         for parameter in other.module.parameters():
             parameter.add_(0.1)
     assert torch.equal(score_rows(TEST[:8], ready.scores), before)
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_a_saved_method_comes_back(name, backbones, tmp_path):
+    ready = trained(name, backbones, steps=2)
+    ready.module.save(tmp_path / "kept.safetensors")
+    other = made(name, backbones, seed=1)
+    before = score_rows(TEST[:8], ready.scores)
+    assert not torch.equal(score_rows(TEST[:8], other.scores), before)
+    other.module.load(tmp_path / "kept.safetensors")
+    assert torch.equal(score_rows(TEST[:8], other.scores), before)
+
+
+def test_every_method_that_can_be_saved_is_in_the_matrix(backbones):
+    modules = {name: made(name, backbones).module for name in TRAINED}
+    assert {name for name in TRAINED if isinstance(modules[name], Method)} == {*SAVED}
 
 
 @pytest.mark.parametrize("name", TRAINED)

@@ -155,6 +155,20 @@ def test_a_result_is_run_once(toy, record, tmp_path, capsys):
     assert "value toy_helper.UNUSED" not in components
 
 
+def test_another_chapter_reads_a_result(toy, record, tmp_path):
+    run = toy.load().train_once
+    first = record(tmp_path, run, "en", shots=8, seed=0)
+    kept, name = Cache("99", folder=tmp_path), "toy_chapter.train_once"
+    assert kept.read(name, seeds=[0], name="en", shots=8) == [first]
+    for wrong in ({"shots": 16}, {}, {"shots": 8, "seeds": [0, 1]}):
+        with pytest.raises(
+            NotRecorded,
+            match=r"^99.cache.json holds no results of toy_chapter.train_once\("
+            r"name='en',.* seed=[01]\): run `make results`.$",
+        ):
+            kept.read(name, **{"seeds": [0], "name": "en"} | wrong)
+
+
 CHANGES = {
     "its body": ("+ seed", "+ 1 + seed", "toy_chapter", "`toy_chapter.train_once` was"),
     "a default": ("shots=16", "shots=17", "toy_chapter", r"`.*train_once\(shots=\)`"),
@@ -357,6 +371,8 @@ def test_what_a_run_loads_itself(tmp_path, record, monkeypatch):
     (tmp_path / "99.cache.json").write_text(text)
     with pytest.raises(Stale, match="of mini-bert-s than the asset has now"):
         Cache("99", folder=tmp_path).get(run, 0)
+    with pytest.raises(Stale, match="of mini-bert-s than the asset has now: run `make"):
+        Cache("99", folder=tmp_path).read("run", seeds=[0])
     assert kept.outdated() == []
     assert Cache("99", folder=tmp_path).outdated() == ["run(seed=0)"]
 

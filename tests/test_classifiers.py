@@ -11,6 +11,7 @@ from prompttune_utils.methods.four_paradigms import (
     NaiveBayes,
     word_vectors,
 )
+from prompttune_utils.training import fit
 
 ROWS = [
     {"text": "good film", "label": 1},
@@ -28,7 +29,7 @@ def backbone():
 def test_naive_bayes_learns_which_word_goes_with_which_label():
     model = NaiveBayes(str.split)
     model.fit(ROWS)
-    scores = model.scores([{"text": "good"}, {"text": "bad"}])
+    scores = model.logits([{"text": "good"}, {"text": "bad"}])
     assert scores.argmax(1).tolist() == [1, 0]
     assert torch.allclose(scores.exp().sum(1), torch.ones(2, dtype=scores.dtype))
 
@@ -71,26 +72,26 @@ def lstm(backbone):
 def test_lstm_reads_a_text_without_any_token(lstm, text):
     """Alone in its batch it gave an empty tensor once."""
     alone, beside = (
-        lstm.scores([{"text": text}]),
-        lstm.scores([{"text": text}, ROWS[0]]),
+        lstm.logits([{"text": text}]),
+        lstm.logits([{"text": text}, ROWS[0]]),
     )
     assert torch.allclose(alone, beside[:1], atol=1e-5) and alone.isfinite().all()
 
 
 def test_lstm_reads_the_first_128_tokens(lstm):
-    long = lstm.scores([{"text": "good " * 128 + "bad " * 50}])
-    assert torch.allclose(long, lstm.scores([{"text": "good " * 128}]))
-    assert not torch.allclose(long, lstm.scores([{"text": "good " * 127}]))
+    long = lstm.logits([{"text": "good " * 128 + "bad " * 50}])
+    assert torch.allclose(long, lstm.logits([{"text": "good " * 128}]))
+    assert not torch.allclose(long, lstm.logits([{"text": "good " * 127}]))
 
 
 def test_lstm_reads_marks_as_words_whatever_side_is_padded(lstm):
     rows = [{"text": "good [SEP] [MASK] film"}, {"text": "good film"}]
-    scores = lstm.scores(rows)
-    words = lstm.scores([{"text": "good [ SEP ] [ MASK ] film"}])
+    scores = lstm.logits(rows)
+    words = lstm.logits([{"text": "good [ SEP ] [ MASK ] film"}])
     assert torch.allclose(scores[:1], words, atol=1e-6)
     lstm.tokenizer = copy.deepcopy(lstm.tokenizer)
     lstm.tokenizer.padding_side = lstm.tokenizer.truncation_side = "left"
-    assert torch.equal(lstm.scores(rows), scores)
+    assert torch.equal(lstm.logits(rows), scores)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,26 @@ def test_both_name_rows_that_they_cannot_read(lstm, rows, message):
     bayes.fit(ROWS)
     for model in (bayes, lstm):
         with pytest.raises(ValueError, match=message):
-            model.scores(rows)
+            model.logits(rows)
+
+
+def test_the_lstm_is_a_method_that_trains_all_but_its_word_vectors(lstm, tmp_path):
+    before = lstm.model.weight.clone()
+    first = float(lstm.loss(ROWS))
+    fit(lstm, ROWS, learning_rate=1e-2, steps=10)
+    assert float(lstm.loss(ROWS)) < first and torch.equal(lstm.model.weight, before)
+    assert lstm.trainable == sum(p.numel() for p in lstm.parameters()) - before.numel()
+    lstm.save(tmp_path / "lstm.safetensors")
+    other = LstmClassifier(word_vectors(lstm.tokenizer), lstm.tokenizer, labels=2)
+    other.load(tmp_path / "lstm.safetensors").eval()
+    assert torch.allclose(other.logits(ROWS), lstm.logits(ROWS))
+
+
+def test_the_old_name_of_logits(lstm):
+    bayes = NaiveBayes(str.split)
+    bayes.fit(ROWS)
+    for model in (bayes, lstm):
+        assert torch.equal(model.scores(ROWS), model.logits(ROWS))
 
 
 def test_lstm_names_a_label_that_it_lacks(lstm):
@@ -117,8 +137,8 @@ def test_lstm_names_a_label_that_it_lacks(lstm):
 def test_lstm_does_not_see_padding_and_takes_an_empty_text(lstm):
     model = lstm
     alone, beside = (
-        model.scores([ROWS[0]]),
-        model.scores([ROWS[0], {"text": "word " * 60}, {"text": ""}]),
+        model.logits([ROWS[0]]),
+        model.logits([ROWS[0], {"text": "word " * 60}, {"text": ""}]),
     )
     assert torch.allclose(alone, beside[:1], atol=1e-5)
-    assert beside.isfinite().all() and not model.embed.weight.requires_grad
+    assert beside.isfinite().all() and not model.model.weight.requires_grad

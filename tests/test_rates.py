@@ -32,6 +32,11 @@ def test_an_optimum_at_the_edge_is_refused(file):
     assert not file.exists()
 
 
+def test_of_equal_rates_none_is_at_the_edge(file):
+    for edge in (1e-5, 1e-3):
+        assert rates.choose(*WHO, TRIED | {edge: TRIED[1e-4]}) == 1e-4
+
+
 def test_a_rate_that_nobody_chose_is_no_rate(file):
     with pytest.raises(LookupError, match="has no rate of prompt .* choose one with"):
         rates.rate(*WHO[1:])

@@ -45,7 +45,7 @@ PARADIGMS = [
     (
         "4  Pre-train, then prompt",
         "BERT and a template",
-        ("… It was [MASK]. bad → negative", SOME),
+        ("… It was [MASK]. terrible → negative", SOME),
         ("how to read and answer in words", MUCH),
         ("little, or nothing", NOTHING),
     ),

@@ -28,12 +28,12 @@ def template_and_verbalizer(words: Mapping[str, str] | None = None) -> Drawing:
     sheet = Drawing(
         "A template turns the review into a sentence with a gap. The frozen model "
         "scores every word for the gap, with the output matrix of its pre-training. "
-        "The verbalizer reads two of the scores: bad as negative, great as positive.",
+        "The verbalizer reads two of the scores: great as positive, bad as negative.",
         words,
     )
     left, w = 84, WIDTH - 84 - MARGIN
     sheet.text(46, 38, "x", NORMAL, bold=True, italic=True, width=56)
-    review = "The soup was cold and the waiter rude."
+    review = "I like the Disney films very much."
     sheet.box(left, MARGIN, w, 44, text=review, size=NORMAL)
     sheet.arrow((left + 130, 62), (left + 130, 94))
     sheet.symbol(left + 164, 78, "written")
@@ -41,7 +41,7 @@ def template_and_verbalizer(words: Mapping[str, str] | None = None) -> Drawing:
     sheet.text(left + 182, 78, template, SMALL, "quiet", "start", width=360)
 
     sheet.text(46, 118, "T(x)", NORMAL, bold=True, italic=True, width=60)
-    tokens = ["The soup … waiter rude.", "It", "was", "[MASK]", "."]
+    tokens = ["I like … very much.", "It", "was", "[MASK]", "."]
     kinds = {1: "written", 2: "written", 3: "chosen", 4: "written"}
     places = sheet.tokens(tokens, 98, kinds, x=left, w=w, pad=10, h=42)
     for x in places:
@@ -58,14 +58,15 @@ def template_and_verbalizer(words: Mapping[str, str] | None = None) -> Drawing:
     sheet.symbol(left + 21, 394, "frozen")
     sheet.matrix(left + 58, 358, 6, 6, "frozen", cell=12)
     about = "the one that pre-training used: nothing here is new"
-    sheet.note(left + 152, 394, "output matrix, V × d", about, 370)
+    sheet.note(left + 152, 394, "output matrix W, V × d", about, 370)
 
     sheet.arrow((230, 444), (230, 470))
-    sheet.text(230, 488, "scores at [MASK]", NORMAL, bold=True, width=250)
+    sheet.text(230, 488, "scores z at [MASK]", NORMAL, bold=True, width=250)
     sheet.symbol(438, 488, "written")
     sheet.text(456, 488, "verbalizer v", NORMAL, anchor="start", bold=True, width=160)
-    scores = {"bad": 176, "slow": 108, "great": 84, "fine": 52, "…": 0}
-    readings = {"bad": ("negative", "output"), "great": ("positive", "plain")}
+    # as long as the probabilities that mini-bert gives to these words are large
+    scores = {"great": 176, "funny": 98, "good": 76, "bad": 14, "…": 0}
+    readings = {"great": ("positive", "output"), "bad": ("negative", "plain")}
     for number, (word, length) in enumerate(scores.items()):
         y = 510 + 36 * number
         read = word in readings

@@ -25,6 +25,7 @@ def take_apart(pattern: str, tokenizer) -> tuple[list[tuple], dict[str, str]]:
     space before each slot."""
     pieces = pieces_of(pattern, tokenizer)  # words and slots in turn
     slots, parts, spaces = pieces[1::2], [], {}
+    # words stand between two slots, or between one and the edge of the pattern
     for words, before, after in zip(pieces[::2], [None, *slots], [*slots, None]):
         ids = pattern_ids(tokenizer, words, before, after)
         if ids:
