@@ -181,9 +181,7 @@ class Cache:
             NotRecorded, Stale: there is no such result, or not one alone, or it was
                 made with other weights or data.
         """
-        mend = "run that chapter first."
-        if self.scale in RECORDED_BY:
-            mend = f"run `{RECORDED_BY[self.scale]}`."
+        mend = self._mend("run that chapter first.")
         values = []
         for seed in seeds:
             given = as_json(arguments | {"seed": seed}, f"An argument of `{run}`")
@@ -198,8 +196,7 @@ class Cache:
             witness = changed_witness(kept[0])
             if witness:
                 raise self._other_content(new, witness, mend)
-            hub.LOADED.extend(kept[0]["witnesses"])
-            values.append(json.loads(json.dumps(kept[0]["value"])))
+            values.append(given_back(kept[0]))
         return values
 
     def unused(self) -> list[str]:
@@ -230,15 +227,11 @@ class Cache:
             if entry is None:
                 entry = self._run(run, walk, new, lambda: run(*arguments, **named))
         self.asked.add((call, key))
-        # a result that is part of another's run has that one's witnesses too
-        hub.LOADED.extend(entry["witnesses"])
-        return json.loads(json.dumps(entry["value"]))
+        return given_back(entry)
 
     def _problem(self, new: dict, call: str, entry: dict | None, walk: Walk):
         """The error that says why there is no good result of this call, or None."""
-        mend = "set PROMPTTUNE_SCALE to full."
-        if self.scale in RECORDED_BY:
-            mend = f"run `{RECORDED_BY[self.scale]}`."
+        mend = self._mend("set PROMPTTUNE_SCALE to full.")
         if entry is not None:
             witness = changed_witness(entry)
             if witness is None:
@@ -254,6 +247,11 @@ class Cache:
             f"{self.path.name} holds {told(new)} as it was: "
             f"{what_changed(walk.run, old, walk.components)}: {mend}"
         )
+
+    def _mend(self, otherwise: str) -> str:
+        """What records this scale's results; `otherwise`, where none are shipped."""
+        known = self.scale in RECORDED_BY
+        return f"run `{RECORDED_BY[self.scale]}`." if known else otherwise
 
     def _other_content(self, new: dict, witness: str, mend: str) -> Stale:
         kind, _, name = witness.partition(":")
@@ -375,6 +373,13 @@ def say(line: str) -> None:
     """Prints, but never into a notebook, where it would stay."""
     if not type(sys.stdout).__module__.startswith("ipykernel"):
         print(line, flush=True)
+
+
+def given_back(entry: dict):
+    """A copy of a kept value. A result that is part of another's run has that one's
+    witnesses too."""
+    hub.LOADED.extend(entry["witnesses"])
+    return json.loads(json.dumps(entry["value"]))
 
 
 def bound(run, name: str, arguments: tuple, named: dict) -> dict:
