@@ -19,12 +19,11 @@ from prompttune_utils.methods.in_context_learning import (
     CachedInContext,
     InContext,
     calibrate,
-    first_tokens,
     generate,
     left_padded,
-    split_template,
     token_ids,
 )
+from prompttune_utils.prompting import first_tokens, split_template
 
 LIST = "{text} -> {label}\n"
 WORDS = ["negative", "positive"]

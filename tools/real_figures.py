@@ -13,7 +13,6 @@ import random
 import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from torch.nn.functional import cross_entropy
 
 from prompttune_utils import hub
 from prompttune_utils.data import Task, few_shot, load_task, majority
@@ -41,20 +40,19 @@ DRAWS, SEEDS, RATE_SEED = range(5), range(5), 5
 PRIORS = ("none", "content-free", "unlabelled")
 
 
-class SoftPrompt(InContext, torch.nn.Module):
+class SoftPrompt(InContext):
     """Trained vectors (P, d) before what a frozen decoder reads.
 
     They start as the embeddings of the text `start`.
     """
 
     def __init__(self, backbone, template: str, words: list[str], start: str):
-        torch.nn.Module.__init__(self)
-        InContext.__init__(self, backbone.frozen(), template, words)
+        super().__init__(backbone.frozen(), template, words)
         embeddings = self.backbone.model.get_input_embeddings().weight
         vectors = embeddings[token_ids(backbone, start)]
         self.prompt = torch.nn.Parameter(vectors.detach().clone())
 
-    def logits(self, rows: list[dict]) -> torch.Tensor:
+    def forward(self, rows: list[dict]) -> torch.Tensor:
         """Logits (B, labels); padding stands between the vectors and the texts."""
         inputs, count = left_padded(self.queries(rows), self.backbone), len(self.prompt)
         words = self.backbone.model.get_input_embeddings()(inputs.pop("input_ids"))
@@ -66,11 +64,6 @@ class SoftPrompt(InContext, torch.nn.Module):
         before = torch.arange(count, device=mask.device).expand(len(rows), -1)
         inputs["position_ids"] = torch.cat([before, positions + count], 1)
         return label_scores(self.backbone.model, inputs, self.label_ids)
-
-    def loss(self, rows: list[dict]) -> torch.Tensor:
-        """Cross-entropy among the label words."""
-        gold = torch.tensor([row["label"] for row in rows], device=self.prompt.device)
-        return cross_entropy(self.logits(rows), gold)
 
 
 def measured(scores: torch.Tensor, rows: list[dict]) -> dict[str, float]:
@@ -90,12 +83,12 @@ def in_context(backbone, task: Task, shots: int, seed: int) -> dict[str, dict]:
     shown = [(row["text"], WORDS[row["label"]]) for row in drawn]
     prompt = CachedInContext(backbone, TEMPLATE, WORDS, shown)
     texts = random.Random(seed).sample(task.pool, UNLABELLED)
-    logits = score_rows(task.test, prompt.logits)
+    logits = score_rows(task.test, prompt)
     calibrate(prompt)  # by content-free texts
     without = {
         "none": logits,
         "content-free": remove_prior(logits, prompt.prior.cpu()),
-        "unlabelled": remove_prior(logits, score_rows(texts, prompt.logits)),
+        "unlabelled": remove_prior(logits, score_rows(texts, prompt)),
     }
     return {prior: measured(scores, task.test) for prior, scores in without.items()}
 

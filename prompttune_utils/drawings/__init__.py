@@ -12,6 +12,7 @@ from prompttune_utils.drawings.chapter_03 import (
     taking_the_prior_out,
     template_and_verbalizer,
 )
+from prompttune_utils.drawings.chapter_04 import in_context_learning, induction_head
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
@@ -25,6 +26,8 @@ __all__ = [
     "Drawing",
     "fine_tuning",
     "four_paradigms",
+    "in_context_learning",
+    "induction_head",
     "masked_words",
     "next_word",
     "prompt_tuning",
