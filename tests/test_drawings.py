@@ -221,6 +221,20 @@ def test_scores_that_cannot_be_drawn_are_refused(scores, prior, message):
         drawings.taking_the_prior_out(scores, prior)
 
 
+@pytest.mark.parametrize(
+    "tokens, attention, message",
+    [
+        (["a", "b", "a"], [0.5, 0.5], "2 weights for 3 tokens: give as many"),
+        (["a", "b"], [0.5, 0.5], "from 3 to 9"),
+        (["a", "b", "a"], [0.5, 1.5, 0], "are not all shares from 0 to 1"),
+        (["a", "b", "a"], [0.5, float("nan"), 0], "are not all shares from 0 to 1"),
+    ],
+)
+def test_attention_that_cannot_be_drawn_is_refused(tokens, attention, message):
+    with pytest.raises(ValueError, match=message):
+        drawings.induction_head(tokens, attention, "b")
+
+
 # ---- the prior
 
 

@@ -75,6 +75,29 @@ def test_cached_scores_are_the_plain_ones(backbone, shown):
         )
 
 
+def test_the_task_stands_before_everything(backbone):
+    for shown in (SHOWN, []):
+        prompt = InContext(backbone, LIST, WORDS, shown, task="rate it.\n")
+        (query,) = prompt.queries([{"text": "fine"}])
+        whole = "".join(f"{text} -> {label}\n" for text, label in shown)
+        ids = token_ids(backbone, f"rate it.\n{whole}fine ->", begin=True)
+        assert prompt.prefix + query == ids
+
+
+@pytest.mark.parametrize("kind", [InContext, CachedInContext])
+def test_it_is_a_method_in_which_nothing_is_trained(backbone, kind):
+    """Predictions, hits and the prior of unlabelled texts are those of `Method`."""
+    prompt = kind(backbone.frozen(), LIST, WORDS, SHOWN)
+    rows = [row | {"label": 1} for row in ROWS]
+    raw = prompt.score(rows)
+    assert prompt.trainable == 0
+    assert prompt.predict(rows) == raw.argmax(-1).tolist()
+    assert prompt.hits(rows).tolist() == [p == 1 for p in prompt.predict(rows)]
+    prompt.calibrate(rows)
+    assert prompt.score(rows).mean(0).abs().max() < 1e-4
+    assert torch.allclose(score_rows(rows, prompt), raw, atol=1e-4)  # as it was
+
+
 def test_padding_stands_on_the_left_and_positions_skip_it(backbone):
     inputs = left_padded([[7, 8, 9], [5]], backbone)
     pad = backbone.tokenizer.pad_token_id

@@ -328,13 +328,13 @@ def test_ledger_wants_an_answer_of_every_chapter_that_is_there(book_pages, tmp_p
         book_pages.answer(tmp_path, "C99", "77_none")
         == "*Not tested yet*: its chapter is planned."
     )
-    assert book_pages.answer(ROOT, "C14", "04_in_context_learning").startswith(
-        "**reproduced**, [](../notebooks/04_in_context_learning.ipynb): "
+    assert book_pages.answer(ROOT, "C18", "05_instruction_tuning").startswith(
+        "**reproduced**, [](../notebooks/05_instruction_tuning.ipynb): "
     )
     with pytest.raises(
-        ValueError, match="04_in_context_learning gives no answer to C99: add one"
+        ValueError, match="05_instruction_tuning gives no answer to C99: add one"
     ):
-        book_pages.answer(ROOT, "C99", "04_in_context_learning")
+        book_pages.answer(ROOT, "C99", "05_instruction_tuning")
 
 
 def test_status_names_the_budgets():

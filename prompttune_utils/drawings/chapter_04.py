@@ -58,9 +58,9 @@ def in_context_learning(words: Mapping[str, str] | None = None) -> Drawing:
 
 
 def induction_head(
-    tokens: Sequence[str] = ("cat", "lamp", "river", "moon", "cat", "lamp"),
-    attention: Sequence[float] = (0.02, 0.05, 0.85, 0.03, 0.02, 0.03),
-    answer: str = "river",
+    tokens: Sequence[str] = ("cat", "river", "moon", "house", "cat", "river", "moon"),
+    attention: Sequence[float] = (0.01, 0.01, 0.02, 0.9, 0.02, 0.01, 0.03),
+    answer: str = "house",
     words: Mapping[str, str] | None = None,
 ) -> Drawing:
     """Where one head of attention looks from the last token.
