@@ -24,7 +24,7 @@ MEASURES = {
     "mini-t5-v1": evaluate_seq2seq.measure,
 }
 # their measurements are still running; a name goes when its card is written
-UNMEASURED = {"mini-bert-s", "mini-gpt-s", "mini-t5"}
+UNMEASURED = {"mini-t5"}
 ROLES = {"masked_lm": "mini-bert", "causal_lm": "mini-gpt", "seq2seq_lm": "mini-t5"}
 NEEDS_MIRROR = pytest.mark.skipif(
     not os.environ.get("PROMPTTUNE_MIRROR"),
