@@ -10,10 +10,15 @@ STEP = 16
 
 
 @cache
+def on_gpu() -> bool:
+    """Whether there is a GPU; kept, for a forked worker cannot ask."""
+    return torch.cuda.is_available()
+
+
 def batch_tokens() -> int:
     """Tokens a batch: many fill a GPU. On a CPU they are few, for the loss leaves its
     first plateau after a number of steps, not of tokens."""
-    return 32_768 if torch.cuda.is_available() else 2048
+    return 32_768 if on_gpu() else 2048
 
 
 def padded(sizes: np.ndarray) -> int:
@@ -27,11 +32,27 @@ def like_length(
     """Numbers of rows of like length together, every row in one batch, the batches in
     random order; `second` are the sizes of the rows' targets."""
     parts = [sizes] if second is None else [sizes, second]
-    order, batches = np.argsort(sum(parts), kind="stable")[::-1], []
+    steps = [-(-part // STEP) for part in parts]
+    order, batches = np.lexsort(steps[::-1])[::-1], []
     while len(order):
-        width = sum(padded(part[order[:1]]) for part in parts)
+        count = batch_tokens() // sum(padded(part[order[:1]]) for part in parts)
+        # a later row may be the longest in its other part
+        width = sum(padded(part[order[: max(1, count)]]) for part in parts)
         count = max(1, batch_tokens() // width)
         batches.append(order[:count])
         order = order[count:]
     random.shuffle(batches)
     return batches
+
+
+def filled(batch: dict[str, np.ndarray], width: int) -> dict[str, np.ndarray]:
+    """On a GPU the batch with as many rows as its width has room for, the new ones
+    empty: one width, one shape. `width` is that of a row and its target."""
+    more = batch_tokens() // width - len(batch["labels"])
+    if not on_gpu() or more <= 0:
+        return batch
+    empty = {"labels": -100}
+    return {
+        name: np.pad(value, ((0, more), (0, 0)), constant_values=empty.get(name, 0))
+        for name, value in batch.items()
+    }

@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, IterableDataset
 
-from pretraining.batches import batch_tokens
+from pretraining import stepping
+from pretraining.batches import on_gpu
+from pretraining.muon import Muon
 
 PEAK = {"cuda": 3e-3, "cpu": 1e-3}  # the highest rate: large batches bear a higher one
 WARMUP = 0.02  # share of the time
@@ -25,7 +27,7 @@ BLOCKS = ".layer.", ".layers.", ".block."  # in the names of the weights of the 
 
 def device() -> str:
     """cuda where there is a GPU, else cpu."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if on_gpu() else "cpu"
 
 
 class Batches(IterableDataset):
@@ -47,7 +49,7 @@ class Batches(IterableDataset):
 
 def drawing(objective, workers: int) -> Callable[[float], dict]:
     """Gives one batch as tensors when told the share of the training that is done."""
-    batch_tokens()  # kept from here on: a forked worker cannot ask for a GPU
+    on_gpu()  # kept from here on
     batches = Batches(objective)
     forked = "fork" if workers else None
     loader = iter(
@@ -116,13 +118,29 @@ def optimizers(model: torch.nn.Module, peak: float) -> list[torch.optim.Optimize
         of_block = any(block in name for block in BLOCKS) and "relative" not in name
         kind = matrices if of_block and weight.ndim == 2 else rest
         (vectors if name == "shared.weight" else kind).append(weight)
-    groups = [{"params": rest, "lr": peak}, {"params": vectors, "lr": 5 * peak}]
-    return [
-        torch.optim.Muon(
-            matrices, lr=peak, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"
-        ),
-        torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
+    # a recorded step reads its rates on the GPU
+    where = rest[0].device
+    rate = (lambda r: torch.tensor(r, device=where)) if where.type == "cuda" else float
+    groups = [
+        {"params": rest, "lr": rate(peak)},
+        {"params": vectors, "lr": rate(5 * peak)},
     ]
+    adamw = torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
+        capturable=where.type == "cuda",
+    )
+    return [Muon(matrices, rate(peak)), adamw]
+
+
+def set_rate(group: dict, rate: float) -> None:
+    """Sets the learning rate of an optimizer's group, a number or a tensor."""
+    if torch.is_tensor(group["lr"]):
+        group["lr"].fill_(rate)
+    else:
+        group["lr"] = rate
 
 
 def rate_at(done: float) -> float:
@@ -158,8 +176,8 @@ def pretrain(
     where = device()
     model.to(where)
     steppers = optimizers(model, peak)
-    groups = [group for stepper in steppers for group in stepper.param_groups]
-    highest = [group["lr"] for group in groups]
+    highest = [float(g["lr"]) for stepper in steppers for g in stepper.param_groups]
+    step_on = stepping.make(model, loss_of, steppers)
     step, tokens, spent, log = 0, 0, 0.0, []
     state_file = folder / "state.pt"
     if state_file.exists():
@@ -169,6 +187,7 @@ def pretrain(
             stepper.load_state_dict(kept)
         step, tokens, spent = state["step"], state["tokens"], state["seconds"]
         log = json.loads((folder / "log.json").read_text())
+    groups = [group for stepper in steppers for group in stepper.param_groups]
     total, tenth = minutes * 60, int(10 * spent / (minutes * 60))
     started, saved, losses = time.monotonic() - spent, time.monotonic(), []
     stop = []
@@ -177,23 +196,19 @@ def pretrain(
     while not stop and (spent := time.monotonic() - started) < total:
         done = spent / total
         for group, rate in zip(groups, highest, strict=True):
-            group["lr"] = rate * rate_at(done)
-        batch = {name: value.to(where) for name, value in draw(done).items()}
-        with torch.autocast(where, dtype=torch.bfloat16):
-            loss = loss_of(model, batch)
-        # one such step would spoil the weights, and then the checkpoint
-        if not loss.isfinite():
+            set_rate(group, rate * rate_at(done))
+        batch = draw(done)
+        try:
+            loss = step_on(batch)
+            if step % 500 == 499 and not loss.isfinite():  # seldom: a GPU would wait
+                raise FloatingPointError(f"the loss is {loss.item()}")
+        except FloatingPointError as error:
             raise FloatingPointError(
-                f"The loss is {loss.item()} at step {step + 1}: start again from "
+                f"In training, {error} at step {step + 1}: start again from "
                 f"{state_file} with a lower peak learning rate."
-            )
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for stepper in steppers:
-            stepper.step()
-            stepper.zero_grad(set_to_none=True)
+            ) from None
         step, tokens = step + 1, tokens + int(batch["attention_mask"].sum())
-        losses.append(loss.detach())
+        losses.append(loss)
         if step % 500 == 0:
             entry = {
                 "step": step,
@@ -223,8 +238,11 @@ def asked_rows(
     hidden: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Of vectors (..., d) and labels (...) those that the loss asks for, (n, d) and
-    (n,); n is filled up to a multiple of 64 with ignored ones."""
+    (n,); n is filled up to a multiple of 64 with ignored ones. On a GPU all of them:
+    a recorded step has one shape, and choosing costs more than it saves."""
     hidden, labels = hidden.flatten(0, 1), labels.flatten()
+    if on_gpu():
+        return hidden, labels
     where = torch.nonzero(labels >= 0).squeeze(1)
     if len(where) % 64 and len(where) < len(labels):
         where = torch.cat(

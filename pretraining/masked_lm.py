@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pretraining.batches import like_length, padded
+from pretraining.batches import filled, like_length, padded
 from pretraining.draws import VERDICT, Texts, one_of_each_run
 
 # share of the examples drawn from each group
@@ -208,10 +208,11 @@ class MaskedLM:
         # a random start teaches every position, also those behind a later prefix
         offset = int(r.integers(0, 64)) if r.random() < 0.25 else 0
         positions = np.broadcast_to(np.arange(offset, offset + width), ids.shape)
-        return {
+        batch = {
             "input_ids": np.where(mask, shown, special["[PAD]"]),
             "token_type_ids": np.where(mask, types, 0),
             "attention_mask": mask.astype(int),
             "labels": np.where(mask & hidden, ids, -100),
             "position_ids": positions,
         }
+        return filled(batch, width)

@@ -7,7 +7,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pretraining import corpora
-from pretraining.batches import like_length, padded
+from pretraining.batches import filled, like_length, padded
 from pretraining.documents import Document, Documents, spare
 from pretraining.draws import Texts
 
@@ -201,4 +201,5 @@ class NextToken:
             ids[i, : len(row)], mask[i, : len(row)] = row, 1
             labels[i, : len(row)] = np.where(asked, row, -100)
         labels[:, 0] = -100
-        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        batch = {"input_ids": ids, "attention_mask": mask, "labels": labels}
+        return filled(batch, shape[1])

@@ -3,7 +3,7 @@
 
 import numpy as np
 
-from pretraining.batches import like_length, padded
+from pretraining.batches import filled, like_length, padded
 from pretraining.draws import ended, packed
 from pretraining.masked_lm import MASKED, MIXTURE, MaskedLM
 
@@ -153,11 +153,12 @@ class SpanCorruption:
         (ids, mask), (labels, asked) = (
             _cropped(part, sizes, rows) for part, sizes in (source, target)
         )
-        return {
+        batch = {
             "input_ids": np.where(mask, ids, self.pad),
             "attention_mask": mask.astype(int),
             "labels": np.where(asked, labels, -100),
         }
+        return filled(batch, ids.shape[1] + labels.shape[1])
 
 
 def _cropped(

@@ -177,12 +177,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
+MANY = 100  # times as many seeds and rows: the mean is as good as the smallest effect
+
+
 def needed(found: dict[str, float], smallest: float, counts: dict) -> dict | None:
     """How many seeds and rows would decide, if the mean stayed and the interval shrank
-    with the square root of their number; None if none would."""
+    with the square root of their number; None if they were MANY times as many."""
     away = found["mean"] - smallest
     reach = found["mean"] - found["low"] if away > 0 else found["high"] - found["mean"]
-    if away == 0 or (reach / away) ** 2 > 1e6:
+    if away == 0 or (reach / away) ** 2 > MANY:
         return None
     factor = (reach / away) ** 2
     return {name: math.floor(factor * n) + 1 for name, n in counts.items()}
@@ -325,7 +328,7 @@ def effect(answer: dict) -> str:
 def would_decide(answer: dict) -> str:
     """What would decide an undecided part."""
     if answer["needed"] is None:
-        return "no number of seeds or rows would decide"
+        return "more rows would hardly decide"
     counts = [f"{n:,} {name}" for name, n in answer["needed"].items()]
     return f"about {' and '.join(counts)} would decide"
 

@@ -48,6 +48,26 @@ def recording() -> bool:
     return given == "1"
 
 
+def of_the_real_models(**settings) -> list:
+    """What the page of the real models has kept of the runs with these settings
+    (tools/real_figures.py), in the order of recording.
+
+    Raises:
+        NotRecorded: there is none.
+    """
+    file = FOLDERS["real"] / "real_figures.json"
+    found = [
+        entry["value"]
+        for entry in json.loads(file.read_text(encoding="utf-8"))
+        if all(entry["settings"].get(name) == given for name, given in settings.items())
+    ]
+    if not found:
+        raise NotRecorded(
+            f"{file.name} holds no run with {settings}: run `{RECORDED_BY['real']}`."
+        )
+    return found
+
+
 def judged(differences: Differences, beyond: float = 0.0) -> str:
     """The verdict on the claim that these differences lie above `beyond`.
 

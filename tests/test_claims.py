@@ -180,6 +180,9 @@ def test_how_many_would_decide():
     assert claims.needed(found, 0.02, counts) == {"seeds": 21, "rows": 801}
     assert claims.needed(found, 0.04, counts) == {"seeds": 21, "rows": 801}
     assert claims.needed(found, 0.03, counts) is None
+    # a hundred times as many would do, but nobody will draw them
+    assert claims.needed(found, 0.0281, counts) is None
+    assert claims.needed(found, 0.0279, counts)["seeds"] == 454
     # with so many it is decided
     half = 0.02 * (5 / 21) ** 0.5
     assert claims.verdict(0.03 - half, 0.03 + half, 0.02) == "reproduced"

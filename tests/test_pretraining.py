@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoTokenizer
+from transformers.utils import import_utils
 
 from pretraining import (
     batches,
@@ -22,10 +24,12 @@ from pretraining import (
     mini_t5,
     next_token,
     ship,
+    stepping,
 )
 from pretraining import tokenizer as tokenizers_
 from pretraining.draws import Texts, one_of_each_run
 from pretraining.masked_lm import MASKED, MIXTURE, MaskedLM, Recipe, masked_share
+from pretraining.muon import Muon
 from prompttune_utils import hub
 
 SPECIAL = {"[PAD]": 0, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4, "first_word": 10}
@@ -600,7 +604,7 @@ def test_the_rate_rises_stays_and_falls_to_nothing():
 def test_a_gpu_is_used_where_there_is_one(monkeypatch):
     for there, name, tokens in ((True, "cuda", 32_768), (False, "cpu", 2048)):
         monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
-        batches.batch_tokens.cache_clear()
+        batches.on_gpu.cache_clear()
         assert loop.device() == name and batches.batch_tokens() == tokens
 
 
@@ -691,3 +695,119 @@ def test_a_new_training_takes_the_packaged_tokenizer(tmp_path, monkeypatch):
         != tokenizer.get_vocab()
     ] == []
     assert tokenizer.encode("good 好").tokens == ["good", "好"]  # nothing added
+
+
+class AsksBack(TorchDispatchMode):
+    """Fails where an operation would hand a value of a GPU to the CPU."""
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        asking = ("_local_scalar_dense", "nonzero", "masked_select", "unique")
+        assert not any(name in str(operation) for name in asking), operation
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", ["mini-bert", "mini-gpt-s", "mini-t5-s"])
+def test_a_step_can_be_recorded(monkeypatch, name):
+    """Nothing in a step asks for a value, and what asks in transformers knows that a
+    step is being recorded."""
+    monkeypatch.setattr(loop, "on_gpu", lambda: True)
+    monkeypatch.setattr(import_utils, "is_cuda_stream_capturing", lambda: True)
+    model, loss_of, batch = {
+        "mini-bert": lambda: (
+            mini_bert.new_model(VOCABULARY, 32, 1),
+            mini_bert.masked_loss,
+            batch_of(objective(REVIEWS)),
+        ),
+        "mini-gpt-s": lambda: (
+            mini_gpt.new_model(name, VOCABULARY),
+            mini_gpt.next_token_loss,
+            {k: batch_of(objective(REVIEWS))[k] for k in ("input_ids", "labels")},
+        ),
+        "mini-t5-s": lambda: (
+            mini_t5.new_model(name, VOCABULARY),
+            mini_t5.seq2seq_loss,
+            batch_of(objective(REVIEWS)),
+        ),
+    }[name]()
+    muon, _ = loop.optimizers(model, 1e-3)
+    for group in muon.param_groups:
+        group["lr"] = torch.tensor(1e-3)
+    step = stepping.Step(model, loss_of, [muon])
+    step.check = lambda loss: None
+    first = step(batch)
+    with AsksBack():
+        losses = [step(batch) for _ in range(3)]
+    assert float(losses[-1]) < float(first)
+
+
+def test_our_muon_is_the_one_of_torch():
+    """Three steps on matrices of two shapes, with a rate in a number or a tensor."""
+    random = torch.Generator().manual_seed(0)
+    shapes = [(8, 12), (8, 12), (12, 8)]
+    start = [torch.randn(shape, generator=random) for shape in shapes]
+    gradients = [
+        [torch.randn(shape, generator=random) for shape in shapes] for _ in range(3)
+    ]
+
+    def moved(make):
+        weights = [torch.nn.Parameter(weight.clone()) for weight in start]
+        stepper = make(weights)
+        for step in gradients:
+            for weight, gradient in zip(weights, step, strict=True):
+                weight.grad = gradient.clone()
+            stepper.step()
+        return torch.cat([weight.detach().flatten() for weight in weights])
+
+    theirs = moved(
+        lambda weights: torch.optim.Muon(
+            weights, lr=1e-2, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"
+        )
+    )
+    way = theirs - torch.cat([weight.flatten() for weight in start])
+    for rate in (1e-2, torch.tensor(1e-2)):
+        ours = moved(lambda weights, rate=rate: Muon(weights, rate))
+        # both round to bf16 within, in another order
+        assert (ours - theirs).norm() < 0.03 * way.norm()
+
+
+def test_a_gpu_gets_few_shapes(monkeypatch):
+    """Rows are filled up with empty ones, so that the width of a batch says its shape;
+    on a CPU nothing is added."""
+    monkeypatch.setattr(batches, "batch_tokens", lambda: 256)
+    given = {"input_ids": np.ones((3, 32), int), "labels": np.ones((3, 16), int)}
+    assert batches.filled(given, 48) is given
+    monkeypatch.setattr(batches, "on_gpu", lambda: True)
+    full = batches.filled(given, 48)
+    assert full["input_ids"].shape == (5, 32) and full["labels"].shape == (5, 16)
+    assert (full["input_ids"][3:] == 0).all() and (full["labels"][3:] == -100).all()
+    assert (full["labels"][:3] == 1).all()
+
+
+def test_a_resumed_training_goes_on_with_the_falling_rate(tmp_path, clock):
+    """What a state brings back is the rate of the last step: the next one sets it."""
+    rates = []
+
+    def run(seconds):
+        def draw(_):
+            clock.seconds += 1
+            return batch_of(o)
+
+        def loss(model, batch):
+            rates.append([g["lr"] for s in made for g in s.param_groups])
+            return mini_bert.masked_loss(model, batch)
+
+        o, model = objective(REVIEWS), mini_bert.new_model(VOCABULARY, 32, 1)
+        loop.pretrain(model, draw, loss, tmp_path, minutes=seconds / 60)
+
+    made, real = [], loop.optimizers
+
+    def kept(model, peak):
+        made[:] = real(model, peak)
+        return made
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "optimizers", kept)
+        run(10)
+        first = len(rates)
+        run(20)
+    assert all(a[0] > b[0] for a, b in zip(rates[first:], rates[first + 1 :]))

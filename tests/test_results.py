@@ -9,6 +9,7 @@ import pytest
 import torch
 from scipy import stats
 
+from prompttune_utils import results
 from prompttune_utils.evaluation import (
     accuracy,
     inside,
@@ -423,3 +424,14 @@ def test_a_long_answer_is_printed_in_lines_of_88_columns(tmp_path, monkeypatch, 
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 88
     assert out.split() == f"C40 reproduced: {long} {long}: 0.5".split()
+
+
+def test_what_the_page_of_the_real_models_has_kept():
+    """Both chapters that stand beside the page read it here."""
+    (majority,) = results.of_the_real_models(majority="sst2")
+    assert 0.5 <= majority < 0.52
+    asked = results.of_the_real_models(run="shown", settings=[2])
+    assert len(asked) >= 5 and all("accuracy" in run["none"] for run in asked)
+    assert len(results.of_the_real_models(run="shown")) > len(asked)
+    with pytest.raises(NotRecorded, match=r"no run with .*'thrown'.*: run `make real`"):
+        results.of_the_real_models(run="thrown")

@@ -75,3 +75,20 @@ def test_what_the_chapter_says_was_left_out():
     triggers = " ".join(t for kind in documents.TRIGGERS.values() for t in kind)
     assert "let's think step by step." not in triggers
     assert "让我们一步一步来思考。" not in triggers
+
+
+def test_both_trainings_of_the_small_bert_were_measured_alike():
+    """After the same tenths of their time, on the same rows and template."""
+    folder = hub.ASSETS / "mini-bert-s"
+    one, two = (
+        json.loads((folder / f"tenths{which}.json").read_text(encoding="utf-8"))
+        for which in ("", "-second")
+    )
+    shared = set(one[0]) & set(two[0]) - {"tokens"}
+    assert len(one) == len(two) == 10 and shared
+    for rows in (one, two):
+        read = [row["tokens"] for row in rows]
+        assert read == sorted(read)
+        assert all(
+            0 < value < 1 for row in rows for key in shared for value in row[key]
+        )

@@ -541,7 +541,8 @@ def format_problems(node: NotebookNode) -> list[str]:
         if len(cell.source.splitlines()) > LINES:
             problems.append(f"Cell {cell.id} has more than {LINES} lines: split it.")
         label = cell.metadata.get("mystnb", {}).get("code_prompt_show", "")
-        if "hide-cell" in tags(cell) and label not in LABELS:
+        # "Details: what stands there"
+        if "hide-cell" in tags(cell) and label.partition(":")[0] not in LABELS:
             problems.append(
                 f"Cell {cell.id} is folded under {label!r}: "
                 f"label it {', '.join(LABELS[:-1])} or {LABELS[-1]} in mystnb."
