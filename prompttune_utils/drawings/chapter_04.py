@@ -114,7 +114,5 @@ def induction_head(
         MARGIN + 120, under + 66, "the model goes on:", SMALL, anchor="start", width=200
     )
     wide = 150
-    sheet.box(
-        MARGIN + 330, under + 46, wide, 42, "output", answer, NORMAL, symbol=True
-    )
+    sheet.box(MARGIN + 330, under + 46, wide, 42, "output", answer, NORMAL, symbol=True)
     return sheet.finished()
