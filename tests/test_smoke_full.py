@@ -257,7 +257,8 @@ def test_chapter_runs_at_full_without_an_error(chapter, mirror, monkeypatch, tmp
     monkeypatch.setattr("prompttune_utils.rates.rate", of_another)
     with contextlib.suppress(OfAnother):
         for cell in notebooks.code_cells(notebooks.read(chapter)):
-            if notebooks.REAL in notebooks.tags(cell):  # test_real runs these
+            # test_real runs these; chapter 4 asks both models by the same cells
+            if notebooks.REAL in notebooks.tags(cell) and chapter.stem[:2] != "04":
                 continue
             source = TransformerManager().transform_cell(cell.source)  # its !pip, too
             exec(compile(source, f"{chapter.stem}, cell {cell.id}", "exec"), names)
