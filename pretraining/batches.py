@@ -21,9 +21,14 @@ def batch_tokens() -> int:
     return 32_768 if on_gpu() else 2048
 
 
+def rounded(sizes: np.ndarray) -> np.ndarray:
+    """Each size up to the next multiple of STEP."""
+    return -(-sizes // STEP) * STEP
+
+
 def padded(sizes: np.ndarray) -> int:
     """The longest of the sizes, rounded up."""
-    return int(-(-np.max(sizes) // STEP) * STEP)
+    return int(rounded(np.max(sizes)))
 
 
 def like_length(
@@ -32,8 +37,7 @@ def like_length(
     """Numbers of rows of like length together, every row in one batch, the batches in
     random order; `second` are the sizes of the rows' targets."""
     parts = [sizes] if second is None else [sizes, second]
-    steps = [-(-part // STEP) for part in parts]
-    order, batches = np.lexsort(steps[::-1])[::-1], []
+    order, batches = np.lexsort([rounded(part) for part in parts[::-1]])[::-1], []
     while len(order):
         count = batch_tokens() // sum(padded(part[order[:1]]) for part in parts)
         # a later row may be the longest in its other part
@@ -51,8 +55,11 @@ def filled(batch: dict[str, np.ndarray], width: int) -> dict[str, np.ndarray]:
     more = batch_tokens() // width - len(batch["labels"])
     if not on_gpu() or more <= 0:
         return batch
-    empty = {"labels": -100}
     return {
-        name: np.pad(value, ((0, more), (0, 0)), constant_values=empty.get(name, 0))
+        name: np.pad(
+            value,
+            ((0, more), (0, 0)),
+            constant_values=-100 if name == "labels" else 0,
+        )
         for name, value in batch.items()
     }

@@ -10,6 +10,12 @@ Loss = Callable[[torch.nn.Module, dict], torch.Tensor]
 WARM = 2  # steps before the first recording: the optimizers make their state in them
 
 
+def refuse_no_number(loss: torch.Tensor) -> None:
+    """Raises FloatingPointError for a loss that is infinite or no number."""
+    if not loss.isfinite():
+        raise FloatingPointError(f"the loss is {loss.item()}")
+
+
 class Step:
     """Forward, backward and the optimizers' steps on a batch of tensors.
 
@@ -41,9 +47,8 @@ class Step:
         return loss.detach()
 
     def check(self, loss: torch.Tensor) -> None:
-        """Raises FloatingPointError before a loss of no number spoils the weights."""
-        if not loss.isfinite():
-            raise FloatingPointError(f"the loss is {loss.item()}")
+        """Before a loss of no number spoils the weights."""
+        refuse_no_number(loss)
 
 
 class ReplayedStep(Step):
