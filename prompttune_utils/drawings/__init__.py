@@ -13,6 +13,7 @@ from prompttune_utils.drawings.chapter_03 import (
     template_and_verbalizer,
 )
 from prompttune_utils.drawings.chapter_04 import in_context_learning, induction_head
+from prompttune_utils.drawings.chapter_06 import chain_of_thought
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
@@ -24,6 +25,7 @@ from prompttune_utils.drawings.sheet import Drawing
 
 __all__ = [
     "Drawing",
+    "chain_of_thought",
     "fine_tuning",
     "four_paradigms",
     "in_context_learning",
