@@ -18,35 +18,35 @@ def in_context_learning(words: Mapping[str, str] | None = None) -> Drawing:
     `Drawing`."""
     sheet = Drawing(
         "Three prompts for one frozen language model, each a line of text that ends "
-        "where the answer is wanted. Zero-shot: the task line and the query. One-shot: "
-        "one demonstration between them. Few-shot: several. The model goes on with the "
-        "text, and what it writes, sell, is the answer.",
+        "where the answer is wanted. Zero-shot: the task line t and the query. "
+        "One-shot: one demonstration between them. Few-shot: several. The model goes "
+        "on with the likeliest token, sell: the answer.",
         words,
     )
     pairs, query = ["你好->hello", "再见->goodbye", "购买->purchase"], "销售->"
     y = MARGIN
     for name, about, shown in [
-        ("zero-shot", "the task in words, then the query x", 0),
+        ("zero-shot", "the task in words, t, then the query x", 0),
         ("one-shot", "one demonstration between them", 1),
         ("few-shot", "several demonstrations (x₁, y₁) … (xₖ, yₖ)", 3),
     ]:
         sheet.text(MARGIN, y + 14, name, NORMAL, anchor="start", bold=True, width=110)
         sheet.text(MARGIN + 118, y + 14, about, SMALL, "quiet", "start", width=440)
-        line = ["task", *pairs[:shown], query]
+        line = ["task t", *pairs[:shown], query]
         kinds = dict.fromkeys(range(shown + 1), "written")
         kinds[shown + 1] = "chosen"
         places = sheet.tokens(line, y + 34, kinds, h=42)
         y += 98
     end = places[-1]
     sheet.arrow((end, y - 20), (end, y + 8))
-    about = "same weights for all three"
+    about = "same weights θ for all three"
     sheet.box(MARGIN, y + 10, WIDTH - 2 * MARGIN, 84, "frozen")
     sheet.symbol(MARGIN + 21, y + 52, "frozen")
     sheet.text(WIDTH / 2, y + 40, "language model", LARGE, bold=True, width=400)
     sheet.text(WIDTH / 2, y + 70, about, SMALL, "quiet", width=400)
     sheet.arrow((end, y + 96), (end, y + 124))
     sheet.box(end - 60, y + 126, 120, 42, "output", "sell", NORMAL, symbol=True)
-    note = "p(next token): the answer is what goes on best"
+    note = "pθ(next token): the likeliest one is written"
     sheet.text(end - 76, y + 147, note, SMALL, "quiet", "end", width=440)
     kinds = {
         "written": "written by a person",
