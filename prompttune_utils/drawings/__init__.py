@@ -13,6 +13,7 @@ from prompttune_utils.drawings.chapter_03 import (
     template_and_verbalizer,
 )
 from prompttune_utils.drawings.chapter_04 import in_context_learning, induction_head
+from prompttune_utils.drawings.chapter_05 import instruction_tuning
 from prompttune_utils.drawings.chapter_06 import chain_of_thought
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_a1 import (
@@ -30,6 +31,7 @@ __all__ = [
     "four_paradigms",
     "in_context_learning",
     "induction_head",
+    "instruction_tuning",
     "masked_words",
     "next_word",
     "prompt_tuning",
