@@ -1,130 +1,105 @@
-"""The packaged instruction templates are what their card says: ten a task, well formed,
-distinct, and marked."""
+"""The packaged instructions: ten a task, well formed, distinct, none of them met in
+pre-training; and rows whose test part nobody is tuned on."""
 
-import json
+import random
 import re
-from string import Formatter
+from collections import Counter
 
 import pytest
-from test_datasets import key, near_pairs
-from transformers import AutoTokenizer
 
-from prompttune_utils.hub import ASSETS
+from pretraining import documents
+from prompttune_utils import instructions
+from prompttune_utils.instructions import fill, tasks, worded
 
-FOLDER = ASSETS / "instructions"
-TASKS = json.loads((FOLDER / "templates.json").read_text(encoding="utf-8"))
-ANSWER = {
-    "translation_zh_en": "english",
-    "translation_en_zh": "chinese",
-}  # elsewhere: answer
-each = pytest.mark.parametrize("name", TASKS)
+SLOT = re.compile(r"\{(\w+)\}")
+each = pytest.mark.parametrize("name", tasks())
 
 
-def slots_of(string):
-    return [field for _, field, _, _ in Formatter().parse(string) if field is not None]
-
-
-def wording(template):
-    return re.sub(r"\{\w+\}", " ", template["input"])
-
-
-@each
-def test_fields_and_counts(name):
-    task = TASKS[name]
-    assert list(task) == ["about", "held_out", "slots", "answers", "templates"]
-    assert len(task["templates"]) == 10
-    assert all(
-        list(template) == ["input", "target", "turned", "held_out"]
-        for template in task["templates"]
-    )
-    assert sum(template["turned"] for template in task["templates"]) == (
-        0 if name in ANSWER else 2
+def bare(text: str) -> str:
+    """Letters alone, slots as one mark, small."""
+    return (
+        re.sub(r"[\W_]+", " ", SLOT.sub("0", text.replace("{}", "0"))).strip().lower()
     )
 
 
-@each
-def test_held_out_templates(name):
-    held = [template for template in TASKS[name]["templates"] if template["held_out"]]
-    assert len(held) == 3 and not any(template["turned"] for template in held)
-
-
-def test_held_out_tasks():
-    assert len(TASKS) >= 10
-    assert [name for name, task in TASKS.items() if task["held_out"]] == [
-        "topic",
-        "plural",
-    ]
+def test_how_many():
+    sizes = Counter(task.cluster for task in tasks().values())
+    assert len(tasks()) == 37 and len(sizes) == 13 and min(sizes.values()) >= 2
+    wordings = [bare(w) for task in tasks().values() for w in task.wordings]
+    assert len(wordings) == 370
 
 
 @each
-def test_slots(name):
-    task, used = TASKS[name], set()
-    goal = ANSWER.get(name, "answer")
-    for template in task["templates"]:
-        shown, wanted = slots_of(template["input"]), slots_of(template["target"])
-        assert shown and len(set(shown)) == len(shown) and len(wanted) == 1, template
-        assert template["target"] == f"{{{wanted[0]}}}" and wanted[0] not in shown, (
-            template
-        )
-        assert (
-            (wanted[0] != goal and goal in shown)
-            if template["turned"]
-            else wanted[0] == goal
-        ), template
-        used |= {*shown, *wanted}
-    assert used == set(task["slots"])
-    if "options" in task["slots"]:
-        marks = [
-            template["held_out"]
-            for template in task["templates"]
-            if "options" in slots_of(template["input"])
-        ]
-        assert len(marks) >= 3 and set(marks) == {False, True}, (
-            "options must occur in trained and in held-out templates"
-        )
+def test_wordings(name):
+    task = tasks()[name]
+    assert len({bare(w) for w in task.wordings}) == 10
+    slots = {frozenset(SLOT.findall(w)) for w in task.wordings}
+    assert len(slots) == 1 and slots.pop() >= {"text"}
+    for part in (task.wordings[: instructions.TUNED_ON], task.wordings[7:]):
+        assert any(re.search("[一-鿿]", SLOT.sub("", w)) for w in part)
+
+
+def test_no_wording_was_met_in_pretraining():
+    """Neither a question, nor a title, nor a sentence of a page, nor a part of one."""
+    met = [q for found in documents.QUESTIONS.values() for q in found]
+    met += [t for found in documents.TITLES.values() for t in found]
+    pages = [p for found in documents.WORD_PAGES.values() for p in found]
+    drawn = documents.Documents({}, [], [], [], seed=0)
+    for relation in drawn.relations.values():
+        pages += [text for found in relation.values() for text in found]
+    met += [re.sub(r"\{(a|b|subject|object|mask)\}", "{}", page) for page in pages]
+    known = {bare(text) for text in met}
+    for name, task in tasks().items():
+        for wording in task.wordings:
+            assert bare(wording) not in known, (name, wording)
 
 
 @each
-def test_answers_are_documented(name):
-    answers = TASKS[name]["answers"]
-    assert answers is None or (
-        len(set(answers)) == len(answers) >= 2
-        and all(a in TASKS[name]["slots"]["answer"] for a in answers)
-    )
+def test_test_rows_are_not_tuned_on(name):
+    task = tasks()[name]
+
+    def keys(rows):
+        return {(row["text"], row.get("other")) for row in rows}
+
+    assert len(task.test) >= 7 and len(task.dev) >= 9 and len(task.train) >= 28
+    assert not keys(task.test) & keys(task.train + task.dev)
+    assert not keys(task.dev) & keys(task.train)
 
 
-def test_templates_are_distinct():
-    inputs = [
-        wording(template) for task in TASKS.values() for template in task["templates"]
-    ]
-    keys = [key(text) for text in inputs]
-    assert all(keys) and len(set(keys)) == len(keys)
-    assert near_pairs(inputs) == []
+@each
+def test_rows_in_words(name):
+    r = random.Random(0)
+    for row in tasks()[name].test[:20]:
+        for wording in tasks()[name].wordings:
+            found = worded(name, row, wording, r)
+            assert not SLOT.search(found["message"]) and found["answer"]
+            if "options" in found:
+                assert found["answer"] in found["options"]
+                assert all(option in found["message"] for option in found["options"])
+                assert len(set(found["options"])) == len(found["options"])
 
 
-def test_the_minis_can_read_the_templates():
-    tokenizer = AutoTokenizer.from_pretrained(ASSETS / "mini-bert")
-    for task in TASKS.values():
-        for template in task["templates"]:
-            assert template["input"] == " ".join(template["input"].split()), template
-            ids = tokenizer(wording(template))["input_ids"]
-            assert tokenizer.unk_token_id not in ids and len(ids) <= 32, template
+def test_options_come_in_any_order():
+    r, places = random.Random(0), Counter()
+    task = tasks()["group"]
+    for _ in range(400):
+        found = worded("group", task.train[0], task.wordings[0], r)
+        places[found["options"].index(found["answer"])] += 1
+    assert min(places[place] for place in range(4)) > 60
 
 
-def test_card():
-    card = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for word in (
-        f"{10 * len(TASKS)} instruction templates",
-        f"{len(TASKS)} tasks",
-        "CC BY 4.0",
-        "Known limits",
-        "`options`",
+def test_numbers_are_those_of_pretraining():
+    for n in range(99):
+        assert instructions.in_words(n) == documents.number_word(n)
+        assert instructions.in_chinese(n) == documents.number_zh(n)
+        for rule in documents.NUMBER_RULES:
+            assert instructions.spare(rule, n) == documents.spare(rule, n)
+
+
+def test_fill():
+    row = {"text": "{other}", "other": 1}
+    assert fill("{text} and {other}", row) == "{other} and 1"
+    with pytest.raises(
+        ValueError, match="has the slot {answer}, which the row does not"
     ):
-        assert word in card, word
-    rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (\d \|.*)$", card, re.M))
-    expected = {
-        n: f"{sum(t['turned'] for t in task['templates'])} | "
-        + ("whole task |" if task["held_out"] else "|")
-        for n, task in TASKS.items()
-    }
-    assert rows == expected
+        fill("{text} {answer}", row)
