@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompttune_utils.methods.chain_of_thought import TRIGGER, extract
+from prompttune_utils.methods.chain_of_thought import ANSWER_IS, extract
 
 QUICK = settings(max_examples=200, deadline=None)
 
@@ -85,7 +85,7 @@ UNREAD = [
 
 
 def trigger(text: str) -> str:
-    return TRIGGER["zh" if "答案是" in text else "en"]
+    return ANSWER_IS["zh" if "答案是" in text else "en"]
 
 
 @pytest.mark.parametrize("text, number", READ)
@@ -165,7 +165,7 @@ def test_a_numeral_is_read_exactly_or_not_at_all(numeral, before, behind, after,
 @given(numerals())
 def test_a_plain_sentence_is_read(numeral):
     text, number = numeral
-    assert extract(f"The answer is {text}.", TRIGGER["en"]) == number
+    assert extract(f"The answer is {text}.", ANSWER_IS["en"]) == number
     assert extract(text) == number
 
 
@@ -173,7 +173,7 @@ def test_a_plain_sentence_is_read(numeral):
 @given(st.text(st.sampled_from("0123456789,.' /-:"), min_size=1, max_size=9))
 def test_no_digit_is_left_over(text):
     """What is read out of digits and marks alone has all of the digits, in order."""
-    answer = extract(f"The answer is {text} apples", TRIGGER["en"])
+    answer = extract(f"The answer is {text} apples", ANSWER_IS["en"])
     if isinstance(answer, Decimal):
         digits = re.sub(r"\D", "", text)
         assert re.sub(r"\D", "", f"{answer:f}").lstrip("0") == digits.lstrip("0"), text
@@ -188,4 +188,4 @@ def test_no_digit_is_left_over(text):
 def test_no_text_is_an_error(before, behind):
     for text in (before, f"{before} the answer is {behind}", f"{before}5{behind}"):
         extract(text)
-        extract(text, TRIGGER["en"])
+        extract(text, ANSWER_IS["en"])

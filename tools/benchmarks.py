@@ -20,13 +20,13 @@ from prompttune_utils.arithmetic import problems
 from prompttune_utils.data import Task, load_task, majority, read_rows
 from prompttune_utils.evaluation import show
 from prompttune_utils.methods.chain_of_thought import (
-    DIRECT,
+    ANSWER_IS,
     TRIGGER,
-    ask,
+    complete,
+    demonstration,
     extract,
-    think,
-    worked,
-    write,
+    query,
+    zero_shot_cot,
 )
 from prompttune_utils.methods.comparison import METHODS, STEPS, WORDINGS, own, run
 from prompttune_utils.methods.p_tuning_v2 import PrefixTuned
@@ -204,20 +204,20 @@ def arithmetic(name: str, home, results: Recorded) -> None:
 
     def solved(name, way, seed):
         if way == "zero-shot, steps":
-            said = [answer for _, answer in think(home, asked)]
+            said = [answer for _, answer in zero_shot_cot(home, asked)]
         else:
             shots = (
                 problems(4, "en", 2, seed=seed, test=False) if "few-shot" in way else []
             )
-            before = "".join(worked(shot, steps="steps" in way) for shot in shots)
-            end = "" if "steps" in way else DIRECT["en"]
-            said = write(
+            before = "".join(demonstration(shot, "steps" in way) for shot in shots)
+            end = "" if "steps" in way else TRIGGER["en"]
+            said = complete(
                 home,
-                [before + ask(problem, end) for problem in asked],
+                [before + query(problem, end) for problem in asked],
                 90 if "steps" in way else 8,
             )
         answers = [
-            extract(text, TRIGGER["en"] if way == "few-shot, steps" else "")
+            extract(text, ANSWER_IS["en"] if way == "few-shot, steps" else "")
             for text in said
         ]
         return sum(

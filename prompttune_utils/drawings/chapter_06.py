@@ -12,7 +12,8 @@ RIGHT = MARGIN + COLUMN + GAP
 def part(sheet: Drawing, x, y, h, kind, name, text, dashed=False) -> None:
     """A box of a column: its letter in the formula, and what stands in the prompt."""
     sheet.box(x, y, COLUMN, h, kind, dashed=dashed)
-    sheet.text(x + 24, y + h / 2, name, NORMAL, bold=True, italic=True, width=40)
+    if name:
+        sheet.text(x + 24, y + h / 2, name, NORMAL, bold=True, italic=True, width=40)
     lines = int((h - 6) / (1.25 * SMALL))
     middle, room = x + 24 + COLUMN / 2, COLUMN - 62
     sheet.text(middle, y + h / 2, text, SMALL, width=room, lines=lines)
