@@ -9,7 +9,6 @@ means sell."): a list can ask for it, but no list has shown it.
 
 import json
 import random
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,31 +17,16 @@ from tokenizers import Tokenizer
 
 from prompttune_utils import arithmetic
 from prompttune_utils.hub import ASSETS
+from prompttune_utils.instructions import KINDS as GROUPS
+from prompttune_utils.instructions import in_chinese as number_zh
+from prompttune_utils.instructions import in_words as number_word
+from prompttune_utils.instructions import read as read_asset
+from prompttune_utils.instructions import spare
 
 ARROWS = ["->", "->", "->", "→", "=>", ":", "=", "|", "-"]
 SEPARATORS = ["\n", "\n", "\n", ", ", "; ", "，", " / "]
-TENS = [
-    "",
-    "",
-    "twenty",
-    "thirty",
-    "forty",
-    "fifty",
-    "sixty",
-    "seventy",
-    "eighty",
-    "ninety",
-]
-UNITS = """zero one two three four five six seven eight nine ten eleven twelve thirteen
-fourteen fifteen sixteen seventeen eighteen nineteen""".split()
-CHINESE_DIGITS = "零一二三四五六七八九"
 # categories that lists ask for, and their Chinese names
-CATEGORIES = {
-    "animal": "动物", "food": "食物", "body": "身体", "family": "家庭",
-    "clothes": "衣服", "colour": "颜色", "number": "数字", "place": "地方",
-    "house": "家具", "nature": "自然", "time": "时间", "work": "工作",
-    "school": "学校", "travel": "交通",
-}  # fmt: skip
+CATEGORIES = GROUPS | {"number": "数字"}
 # label words of the lists of opinions. negative/positive and 差/好 are left out: the
 # chapters ask for those, and no list has shown them
 OPINIONS = [
@@ -157,11 +141,6 @@ TRIGGERS = {
 }
 
 
-def spare(*key) -> bool:
-    """True for the tenth of all computed items that only the measurements may use."""
-    return zlib.crc32(repr(key).encode()) % 10 == 0
-
-
 BACKWARDS = {
     "number_word": "word_number",
     "word_number": "number_word",
@@ -186,30 +165,6 @@ def readable(text: str) -> bool:
     """Whether the minis' tokenizer knows every character: a model cannot learn to write
     [UNK]."""
     return "[UNK]" not in _tokenizer().encode(text, add_special_tokens=False).tokens
-
-
-def number_word(n: int) -> str:
-    """0 to 99 in English words."""
-    return (
-        UNITS[n]
-        if n < 20
-        else TENS[n // 10] + ("" if n % 10 == 0 else " " + UNITS[n % 10])
-    )
-
-
-def number_zh(n: int) -> str:
-    """0 to 99 in Chinese characters."""
-    tens, unit = divmod(n, 10)
-    head = "" if tens == 0 else "十" if tens == 1 else CHINESE_DIGITS[tens] + "十"
-    return head + (CHINESE_DIGITS[unit] if unit or not tens else "")
-
-
-def read_asset(name: str, file: str) -> list[dict]:
-    """The rows of a packaged jsonl file."""
-    return [
-        json.loads(line)
-        for line in (ASSETS / name / file).read_text(encoding="utf-8").splitlines()
-    ]
 
 
 @cache

@@ -55,8 +55,9 @@ class InstructionTask:
 
 
 def spare(*key) -> bool:
-    """True for the tenth of all computed rows that only the test may use. The same rule
-    kept them out of the pre-training of the minis."""
+    """True for the tenth of all computed rows that only the test may use. Where the key
+    is a rule of the lists of pre-training, such as next_number, they were kept out of
+    these lists too."""
     return zlib.crc32(repr(key).encode()) % 10 == 0
 
 
@@ -75,6 +76,7 @@ def in_chinese(n: int) -> str:
 
 
 def read(name: str, file: str) -> list[dict]:
+    """The rows of a packaged jsonl file."""
     text = (ASSETS / name / file).read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 
