@@ -121,6 +121,7 @@ def qwen(language):
         eos_token="<|endoftext|>",
         pad_token="<|endoftext|>",
         model_max_length=2048,
+        chat_template="{% for m in messages %}{{ m.content }}\n{% endfor %}",
     )
     config = Qwen2Config(
         vocab_size=len(tokenizer),
@@ -257,12 +258,6 @@ def test_chapter_runs_at_full_without_an_error(chapter, mirror, monkeypatch, tmp
     monkeypatch.setattr(Cache, "per_seed", first_calls)
     monkeypatch.setattr(Cache, "read", of_another)
     monkeypatch.setattr("prompttune_utils.rates.rate", of_another)
-    # chapter 5 asks for the model's own chat template, and the stand-in has none
-    plainly = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
-    monkeypatch.setattr(
-        "transformers.PreTrainedTokenizerBase.get_chat_template",
-        lambda self, chat_template=None, tools=None: chat_template or plainly,
-    )
     with contextlib.suppress(OfAnother):
         for cell in notebooks.code_cells(notebooks.read(chapter)):
             # test_real runs these; chapters 4 to 6 ask both models by the same cells
