@@ -1,9 +1,11 @@
 """Instruction tuning, exported from chapter 5: conversations, the loss on the response
 alone, written and chosen answers, all weights and LoRA."""
 
+import dataclasses
+
 import pytest
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import CohereConfig, CohereForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from prompttune_utils import hub
 from prompttune_utils.methods.instruction_tuning import (
@@ -66,8 +68,20 @@ def test_labels_stand_on_the_response_alone(backbone):
         assert labels[labels != -100].tolist() == answer == ids[-len(answer) :].tolist()
 
 
-def test_loss_and_gradient_are_those_of_the_library(backbone):
-    model, gradients = InstructionModel(backbone.copy()), []
+def scaled(backbone):
+    """A small model that scales its logits behind the output matrix."""
+    torch.manual_seed(0)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2, "logit_scale": 0.25}
+    marks = {"pad_token_id": 0, "bos_token_id": 5, "eos_token_id": 6}
+    size = {"vocab_size": len(backbone.tokenizer), "initializer_range": 0.3}
+    config = CohereConfig(**shape, **heads, **marks, **size)
+    return dataclasses.replace(backbone, model=CohereForCausalLM(config).eval())
+
+
+@pytest.mark.parametrize("make", [lambda backbone: backbone.copy(), scaled])
+def test_loss_and_gradient_are_those_of_the_library(backbone, make):
+    model, gradients = InstructionModel(make(backbone)), []
     inputs = answer_batch(model.backbone, ROWS, CHAT)
     for loss_of in (lambda: model.loss(ROWS), lambda: model.model(**inputs).loss):
         model.zero_grad()
@@ -114,8 +128,9 @@ def test_dropout_is_off_when_answers_are_read(backbone):
     shape = {"n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
     config = GPT2Config(vocab_size=len(backbone.tokenizer), **shape, **rates)
     other = backbone.copy()
-    other.model = GPT2LMHeadModel(config)
+    other.model = GPT2LMHeadModel(config).eval()
     model, modes = InstructionModel(other), set()
+    start = model.loss(ROWS[:2]).item()
 
     def loss(rows):
         modes.add(model.model.training)
@@ -123,6 +138,8 @@ def test_dropout_is_off_when_answers_are_read(backbone):
 
     fit(model, ROWS[:2] * 4, loss, learning_rate=0.01, steps=40, batch_size=4)
     assert modes == {True} and not model.model.training
+    once, twice = (model.loss(ROWS[:2]).item() for _ in range(2))
+    assert once == twice < start / 4
     assert model.write([r["message"] for r in ROWS[:2]]) == ["cold", "apple"]
 
 

@@ -6,9 +6,12 @@ import re
 from collections import Counter
 
 import pytest
+from test_datasets import near_pairs
+from transformers import AutoTokenizer
 
 from pretraining import documents
 from prompttune_utils import instructions
+from prompttune_utils.hub import ASSETS
 from prompttune_utils.instructions import fill, tasks, worded
 
 SLOT = re.compile(r"\{(\w+)\}")
@@ -25,8 +28,38 @@ def bare(text: str) -> str:
 def test_how_many():
     sizes = Counter(task.cluster for task in tasks().values())
     assert len(tasks()) == 37 and len(sizes) == 13 and min(sizes.values()) >= 2
-    wordings = [bare(w) for task in tasks().values() for w in task.wordings]
-    assert len(wordings) == 370
+    assert [len(task.wordings) for task in tasks().values()] == [10] * 37
+
+
+def test_no_kept_wording_is_nearly_one_that_is_tuned_on():
+    """The English ones: the Chinese are too short for this measure (see the card)."""
+    for task in tasks().values():
+        bodies = [SLOT.sub(" ", w) for w in task.wordings]
+        kept = set(bodies[instructions.TUNED_ON :])
+        near = near_pairs([b for b in bodies if not re.search("[一-鿿]", b)])
+        assert [pair for pair in near if len(kept & {*pair}) == 1] == []
+
+
+def test_the_minis_can_read_the_wordings():
+    tokenizer = AutoTokenizer.from_pretrained(ASSETS / "mini-gpt")
+    for task in tasks().values():
+        for wording in task.wordings:
+            assert wording == " ".join(wording.split()), wording
+            ids = tokenizer(SLOT.sub(" ", wording))["input_ids"]
+            assert tokenizer.unk_token_id not in ids and len(ids) <= 32, wording
+
+
+def test_card():
+    card = (ASSETS / "instructions" / "README.md").read_text(encoding="utf-8")
+    sizes = (
+        f"370 instructions, ten for each of {len(tasks())} small tasks in 13 clusters"
+    )
+    for words in (sizes, "CC BY 4.0", "Known limits", "`{options}`"):
+        assert words in card, words
+    named = re.findall(r"^\| ([\w ]+) \| ([\w, ]+) \|", card, re.M)
+    listed = {name: cluster for cluster, names in named for name in names.split(", ")}
+    listed.pop("tasks")
+    assert listed == {name: task.cluster for name, task in tasks().items()}
 
 
 @each
@@ -40,7 +73,7 @@ def test_wordings(name):
 
 
 def test_no_wording_was_met_in_pretraining():
-    """Neither a question, nor a title, nor a sentence of a page, nor a part of one."""
+    """None is a question, a title or a sentence of a page."""
     met = [q for found in documents.QUESTIONS.values() for q in found]
     met += [t for found in documents.TITLES.values() for t in found]
     pages = [p for found in documents.WORD_PAGES.values() for p in found]
