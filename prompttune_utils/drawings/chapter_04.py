@@ -30,8 +30,7 @@ def in_context_learning(words: Mapping[str, str] | None = None) -> Drawing:
         ("one-shot", "one demonstration between them", 1),
         ("few-shot", "several demonstrations (x₁, y₁) … (xₖ, yₖ)", 3),
     ]:
-        sheet.text(MARGIN, y + 14, name, NORMAL, anchor="start", bold=True, width=110)
-        sheet.text(MARGIN + 118, y + 14, about, SMALL, "quiet", "start", width=440)
+        sheet.heading(y + 14, name, about, 118)
         line = ["task t", *pairs[:shown], query]
         kinds = dict.fromkeys(range(shown + 1), "written")
         kinds[shown + 1] = "chosen"

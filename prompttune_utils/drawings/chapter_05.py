@@ -25,11 +25,7 @@ def instruction_tuning(words: Mapping[str, str] | None = None) -> Drawing:
     )
     inner = WIDTH - 2 * MARGIN
     y = MARGIN
-    sheet.text(
-        MARGIN, y + 14, "many tasks", NORMAL, anchor="start", bold=True, width=160
-    )
-    about = "each with rows of its own"
-    sheet.text(MARGIN + 150, y + 14, about, SMALL, "quiet", "start", width=400)
+    sheet.heading(y + 14, "many tasks", "each with rows of its own", 150)
     wide = (inner - 20) / 3
     rows = ["hot → cold", "猫 → cat", "3 → three"]
     for number, row in enumerate(rows):
@@ -38,11 +34,7 @@ def instruction_tuning(words: Mapping[str, str] | None = None) -> Drawing:
     middle = MARGIN + wide / 2
     sheet.arrow((middle, y + 76), (middle, y + 100))
     y += 104
-    sheet.text(
-        MARGIN, y + 14, "ten wordings", NORMAL, anchor="start", bold=True, width=170
-    )
-    about = "seven are tuned on, three are kept"
-    sheet.text(MARGIN + 170, y + 14, about, SMALL, "quiet", "start", width=380)
+    sheet.heading(y + 14, "ten wordings", "seven are tuned on, three are kept", 170)
     for number, wording in enumerate(
         [
             "Name the antonym of hot.",
@@ -54,9 +46,7 @@ def instruction_tuning(words: Mapping[str, str] | None = None) -> Drawing:
         sheet.box(MARGIN, y + 34 + 44 * number, inner, 38, kind, wording, NORMAL)
     sheet.arrow((middle, y + 166), (middle, y + 190))
     y += 194
-    sheet.text(MARGIN, y + 14, "one line", NORMAL, anchor="start", bold=True, width=120)
-    about = "in the form of a conversation"
-    sheet.text(MARGIN + 120, y + 14, about, SMALL, "quiet", "start", width=420)
+    sheet.heading(y + 14, "one line", "in the form of a conversation", 120)
     y += 36
     asked = inner - 190
     text = "question: Name the antonym of hot. answer:"
