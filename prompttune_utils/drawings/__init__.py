@@ -15,6 +15,7 @@ from prompttune_utils.drawings.chapter_03 import (
 from prompttune_utils.drawings.chapter_04 import in_context_learning, induction_head
 from prompttune_utils.drawings.chapter_05 import instruction_tuning
 from prompttune_utils.drawings.chapter_06 import chain_of_thought
+from prompttune_utils.drawings.chapter_08 import adapter_and_lora, the_gap, two_axes
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
@@ -26,6 +27,7 @@ from prompttune_utils.drawings.sheet import Drawing
 
 __all__ = [
     "Drawing",
+    "adapter_and_lora",
     "chain_of_thought",
     "fine_tuning",
     "four_paradigms",
@@ -38,6 +40,8 @@ __all__ = [
     "spans",
     "taking_the_prior_out",
     "template_and_verbalizer",
+    "the_gap",
     "three_objectives",
+    "two_axes",
     "two_losses",
 ]
