@@ -356,3 +356,29 @@ def test_the_browser_sees_damage(browser):
     page.set_content(broken(text="soup and waiter and more").svg())
     assert page.evaluate(OUTSIDE) == ["soup and waiter and more"]
     page.close()
+
+
+@pytest.mark.parametrize(
+    "values, message",
+    [
+        ([[0.5, 0.6]], "give one number for each place"),
+        ([[0.5], [0.6, 0.7]], "give one number for each place"),
+        ([[0.5, 1.2], [0.6, 0.7]], "no share from 0 to 1"),
+    ],
+)
+def test_a_grid_that_has_no_number_for_a_place_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        drawings.filled_grid({"a task": values}, ["one", "two"], ["left", "right"])
+
+
+def test_the_bars_of_a_grid_run_from_the_lowest_to_the_highest_of_each_task():
+    results = {"low": [[0.1, 0.2, 0.3]], "high": [[0.7, 0.9, 0.8]], "same": [[0.5] * 3]}
+    drawn = drawings.filled_grid(results, ["row"], ["a", "b", "c"])
+    bars = [
+        number(shape, "width")
+        for tag, shape in parts(drawn.svg())
+        if tag == "rect" and number(shape, "height") == 6
+    ]
+    low, high, same = bars[:3], bars[3:6], bars[6:]
+    assert low == sorted(low) and low[0] == high[0] == 4 and low[2] == high[1]
+    assert high[0] < high[2] < high[1] and same == [4, 4, 4]

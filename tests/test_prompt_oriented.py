@@ -1,5 +1,5 @@
-"""Soft slots and adapters, exported from chapter 8: shapes, what moves, what stays, and
-that a new part changes nothing."""
+"""Soft slots, adapters, LoRA and searches, exported from chapter 8: shapes, what moves,
+what stays, that a new part changes nothing, and that a search finds what it says."""
 
 import copy
 import dataclasses
@@ -26,12 +26,18 @@ from prompttune_utils.methods.prompt_oriented_fine_tuning import (
     FreeVectors,
     SoftPrompt,
     SoftTemplate,
+    around_the_word,
+    as_pattern,
     flip,
     insert_adapters,
+    insert_lora,
+    longer,
     mask_logits,
+    next_words,
     prepare,
     search_template,
     search_words,
+    t5_templates,
     word_ids,
 )
 from prompttune_utils.methods.templates_and_verbalizers import (
@@ -53,7 +59,7 @@ ROWS = [
 @pytest.fixture
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
+    return hub.load("masked_lm", verbose=False)
 
 
 def with_dropout(backbone):
@@ -152,10 +158,10 @@ def test_a_tokenizer_without_an_unknown_token_can_have_slots():
 
 def test_a_prompt_that_does_not_fit_its_slots_is_refused(backbone, verbalizer):
     template = SoftTemplate("{text} {soft:2} {mask}", backbone.tokenizer)
-    for shape in ((3, 192), (1, 192), (2, 200)):
+    for shape in ((3, 256), (1, 256), (2, 200)):
         prompt = FreeVectors(torch.zeros(shape))
         soft = SoftPrompt(backbone, template, verbalizer, prompt)
-        with pytest.raises(ValueError, match=r"want \(2, 192\): give as many vectors"):
+        with pytest.raises(ValueError, match=r"want \(2, 256\): give as many vectors"):
             soft.scores(ROWS)
 
 
@@ -176,7 +182,7 @@ def test_vectors_that_are_words_do_what_the_words_do(backbone, verbalizer):
         backbone, Template("{text} It was {mask}.", backbone.tokenizer), verbalizer
     )
     ids = backbone.tokenizer("It was", add_special_tokens=False)["input_ids"]
-    vectors = FreeVectors(backbone.model.get_input_embeddings().weight[ids], speed=7.0)
+    vectors = FreeVectors(backbone.model.get_input_embeddings().weight[ids])
     soft = SoftPrompt(
         backbone,
         SoftTemplate("{text} {soft:2} {mask}.", backbone.tokenizer),
@@ -187,43 +193,14 @@ def test_vectors_that_are_words_do_what_the_words_do(backbone, verbalizer):
         assert torch.allclose(soft.scores(ROWS), hard.scores(ROWS), atol=1e-5)
 
 
-def test_speed_multiplies_the_learning_rate():
-    torch.manual_seed(0)
-    target, ends = torch.randn(4, 8), []
-    for speed, rate in ((1.0, 0.01), (10.0, 0.001)):
-        vectors = FreeVectors(torch.zeros(4, 8), speed)
-        fit(
-            vectors,
-            [{}],
-            lambda _, vectors=vectors: (vectors() - target).abs().sum(),
-            learning_rate=rate,
-            steps=5,
-            batch_size=1,
-            weight_decay=0.0,
-        )
-        ends.append(vectors().detach())
-    assert torch.allclose(*ends, atol=1e-4)
-
-
-def test_a_copy_moves_as_fast():
-    """A hook on the parameter itself would be lost in a copy, and clipping would then
-    see its gradient times `speed`."""
-    for vectors in (
-        FreeVectors(torch.ones(2, 3), 10.0),
-        copy.deepcopy(FreeVectors(torch.ones(2, 3), 10.0)),
-    ):
-        vectors().sum().backward()
-        assert torch.equal(vectors.moved.grad, torch.ones(2, 3))
-
-
 def test_vectors_share_no_memory_with_their_start_and_can_be_copied_after_use(
     backbone, verbalizer
 ):
-    start = torch.nn.Parameter(torch.ones(2, 192))
-    vectors = FreeVectors(start, 10.0)
+    start = torch.nn.Parameter(torch.ones(2, 256))
+    vectors = FreeVectors(start)
     with torch.no_grad():
         start.fill_(5.0)
-    assert torch.equal(vectors(), torch.ones(2, 192))
+    assert torch.equal(vectors(), torch.ones(2, 256))
     template = SoftTemplate("{text} {soft:2} {mask}", backbone.tokenizer)
     soft = SoftPrompt(backbone.frozen(), template, verbalizer, vectors)
     fit(vectors, ROWS, soft.loss, learning_rate=1e-2, steps=2, batch_size=2)
@@ -237,12 +214,6 @@ def test_vectors_share_no_memory_with_their_start_and_can_be_copied_after_use(
         assert not torch.equal(before, soft.scores(ROWS))
 
 
-@pytest.mark.parametrize("speed", [0, -1.0, float("nan"), float("inf")])
-def test_a_speed_that_is_none_is_refused(speed):
-    with pytest.raises(ValueError, match="choose one above 0"):
-        FreeVectors(torch.zeros(1, 4), speed)
-
-
 def test_a_new_adapter_is_the_identity_and_has_the_parameters_of_the_formula():
     adapter, states = Adapter(24, 5), torch.randn(3, 7, 24)
     assert torch.equal(adapter(states), states)
@@ -254,6 +225,7 @@ def test_a_new_adapter_is_the_identity_and_has_the_parameters_of_the_formula():
     [
         ("houlsby", 12),
         ("pfeiffer", 12),
+        ("lora", 12),
         ("top layers", 3),
         ("prompt only", 0),
         ("full", 12),
@@ -266,9 +238,9 @@ def test_counts_at_the_shape_of_bert_base(moves, layers):
     with torch.device("meta"):
         model = prepare(BertForMaskedLM(config), moves, b)
     adapter = 2 * d * b + b + d
-    a_layer = {"houlsby": 2 * adapter + 4 * d, "pfeiffer": adapter}.get(
-        moves, 12 * d * d + 13 * d
-    )
+    small = {"houlsby": 2 * adapter + 4 * d, "pfeiffer": adapter}
+    small["lora"] = 2 * 2 * d * (b // 2)  # A and B beside two matrices
+    a_layer = small.get(moves, 12 * d * d + 13 * d)
     outside = (
         (config.vocab_size + 512 + 2) * d
         + 2 * d
@@ -294,7 +266,7 @@ def test_names_after_adapters_are_put_in(backbone, kind):
     assert old <= set(backbone.model.state_dict())
     assert new == {
         f"bert.encoder.layer.{layer}.{place}.dropout.1.{part}"
-        for layer in range(4)
+        for layer in range(5)
         for place in places
         for part in parts
     }
@@ -305,8 +277,12 @@ def test_names_after_adapters_are_put_in(backbone, kind):
     [
         (lambda m: insert_adapters(m, "Houlsby"), "choose houlsby or pfeiffer"),
         (lambda m: insert_adapters(m, "houlsby", 0), "a bottleneck of 1 or more"),
-        (lambda m: prepare(m, "adapter"), "choose one of full, houlsby, pfeiffer"),
-        (lambda m: prepare(m, "Full"), "choose one of full, houlsby, pfeiffer"),
+        (lambda m: insert_lora(m, 0), "choose 1 or more"),
+        (
+            lambda m: prepare(m, "adapter"),
+            "choose one of full, houlsby, pfeiffer, lora",
+        ),
+        (lambda m: prepare(m, "Full"), "choose one of full, houlsby, pfeiffer, lora"),
     ],
 )
 def test_a_misspelt_option_is_refused_and_changes_nothing(backbone, change, message):
@@ -320,8 +296,9 @@ def test_a_misspelt_option_is_refused_and_changes_nothing(backbone, change, mess
 
 
 @pytest.mark.parametrize("moves", MOVES)
-def test_a_model_with_adapters_is_not_prepared_again(backbone, moves):
-    model = prepare(backbone.model, "houlsby")
+@pytest.mark.parametrize("before", ["houlsby", "lora"])
+def test_a_model_with_adapters_is_not_prepared_again(backbone, moves, before):
+    model = prepare(backbone.model, before)
     names = set(model.state_dict())
     with pytest.raises(ValueError, match="has adapters already: take a fresh copy"):
         prepare(model, moves)
@@ -351,14 +328,14 @@ def test_exactly_what_is_declared_moves(backbone, verbalizer, moves):
         verbalizer,
         vectors,
     )
-    module = torch.nn.ModuleList([tuned.model, vectors])
-    before = {n: p.detach().clone() for n, p in module.named_parameters()}
-    declared = {n for n, p in module.named_parameters() if p.requires_grad}
+    before = {n: p.detach().clone() for n, p in soft.named_parameters()}
+    declared = {n for n, p in soft.named_parameters() if p.requires_grad}
     soft.loss(ROWS).backward()
-    assert {n for n, p in module.named_parameters() if p.grad is not None} == declared
-    module.zero_grad()
-    fit(module, ROWS, soft.loss, learning_rate=1e-3, steps=3, batch_size=2)
-    moved = {n for n, p in module.named_parameters() if not torch.equal(p, before[n])}
+    assert {n for n, p in soft.named_parameters() if p.grad is not None} == declared
+    soft.zero_grad()
+    rates = {"prompt": 1e-2} | ({} if moves == "prompt only" else {"model": 1e-3})
+    fit(soft, ROWS, learning_rate=rates, steps=3, batch_size=2)
+    moved = {n for n, p in soft.named_parameters() if not torch.equal(p, before[n])}
     assert moved <= declared and len(moved) >= 0.9 * len(declared)
 
 
@@ -389,7 +366,7 @@ def test_the_backbone_stays_as_it_was_given(backbone, verbalizer):
     """Neither a prompt before `frozen()` nor adapters in a `copy()` are seen in it."""
     before = hub.weights_hash(backbone.model)
     template = SoftTemplate("{text} {soft:2} {mask}.", backbone.tokenizer)
-    vectors = FreeVectors(torch.zeros(2, 192))
+    vectors = FreeVectors(torch.zeros(2, 256))
     soft = SoftPrompt(backbone.frozen(), template, verbalizer, vectors)
     fit(vectors, ROWS, soft.loss, learning_rate=1e-2, steps=1, batch_size=2)
     prepare(backbone.copy().model, "houlsby")
@@ -432,7 +409,7 @@ def test_a_search_for_words_that_cannot_be_is_refused(backbone):
 
 def test_a_search_for_a_template_that_cannot_be_is_refused(backbone, verbalizer):
     template = SoftTemplate("{text} {soft:2} {mask}.", backbone.tokenizer)
-    vectors = FreeVectors(torch.zeros(2, 192))
+    vectors = FreeVectors(torch.zeros(2, 256))
     soft = SoftPrompt(backbone.frozen(), template, verbalizer, vectors)
     for rows, rounds, k, message in (
         (ROWS[:1], 1, 2, "give 2 rows or more"),
@@ -442,9 +419,6 @@ def test_a_search_for_a_template_that_cannot_be_is_refused(backbone, verbalizer)
     ):
         with pytest.raises(ValueError, match=message):
             search_template(soft, rows, rounds, k, random.Random(0))
-    fit(vectors, ROWS, soft.loss, learning_rate=1e-2, steps=1, batch_size=2)
-    with pytest.raises(ValueError, match="search with new FreeVectors"):
-        search_template(soft, ROWS, 1, 2, random.Random(0))
 
 
 def test_words_that_are_found_separate_the_classes(backbone):
@@ -491,13 +465,13 @@ def test_a_search_for_a_template_never_makes_the_loss_worse(backbone, verbalizer
         with torch.inference_mode():
             before = prompt.loss(train).item()
         old, new = (
-            prompt.prompt.start[slot].clone(),
+            prompt.prompt.vectors[slot].detach().clone(),
             flip(prompt, slot, train, train, allowed, k=8, must=False),
         )
         with torch.inference_mode():
             after = prompt.loss(train).item()
         assert torch.equal(
-            prompt.prompt.start[slot], old if new is None else matrix[new]
+            prompt.prompt.vectors[slot], old if new is None else matrix[new]
         )
         assert after == before if new is None else after < before
         flipped.add(new is None)
@@ -506,5 +480,101 @@ def test_a_search_for_a_template_never_makes_the_loss_worse(backbone, verbalizer
     assert (
         len(trail) == 2
         and set(sum(trail, [])) <= set(allowed.tolist())
-        and torch.equal(prompt.prompt.start, matrix[trail[-1]])
+        and torch.equal(prompt.prompt.vectors, matrix[trail[-1]])
     )
+
+
+# ---- LoRA and adapters are what the formulas say
+
+
+def test_lora_adds_b_times_a(backbone):
+    """W h + B A h in query and value, and nothing else; new, it adds nothing."""
+    old = copy.deepcopy(backbone.model)
+    model = prepare(backbone.model, "lora", 8)
+    query = model.bert.encoder.layer[0].attention.self.query
+    states = torch.randn(2, 5, 256)
+    W = old.bert.encoder.layer[0].attention.self.query
+    assert torch.equal(query(states), W(states))
+    torch.nn.init.normal_(query.lora_B["default"].weight)
+    A, B = query.lora_A["default"].weight, query.lora_B["default"].weight
+    assert (A.shape, B.shape) == ((4, 256), (256, 4))
+    added = states @ A.T @ B.T
+    assert torch.allclose(query(states), W(states) + added, atol=1e-4)
+    names = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert len(names) == 5 * 2 * 2 and all(".lora_" in name for name in names)
+
+
+def test_an_adapter_is_its_formula():
+    adapter, h = Adapter(24, 5), torch.randn(7, 24)
+    torch.nn.init.normal_(adapter.up.weight)
+    inner = torch.nn.functional.gelu(h @ adapter.down.weight.T + adapter.down.bias)
+    by_hand = h + inner @ adapter.up.weight.T + adapter.up.bias
+    assert torch.allclose(adapter(h), by_hand, atol=1e-6)
+
+
+# ---- templates that T5 writes
+
+
+@pytest.fixture(scope="module")
+def t5():
+    torch.set_num_threads(1)
+    return hub.load("seq2seq_lm", verbose=False).frozen()
+
+
+WORDS = ["terrible", "great"]
+
+
+def test_t5_reads_the_text_and_the_word_between_two_gaps(t5):
+    rows = [{"text": "Fun.", "label": 1}, {"text": "<extra_id_0> cold", "label": 0}]
+    given = around_the_word(t5, rows, WORDS)
+    read = t5.tokenizer.convert_ids_to_tokens(given["input_ids"][0])
+    wanted = ["fun", ".", "<extra_id_0>", "great", "<extra_id_1>", "</s>"]
+    assert [token for token in read if token != "[PAD]"] == wanted
+    marks = t5.tokenizer.convert_tokens_to_ids(["<extra_id_0>", "<extra_id_1>"])
+    for ids in given["input_ids"].tolist():  # a mark that a text spells is none
+        assert [i for i in ids if i in marks] == marks
+    long = around_the_word(t5, [{"text": "cold " * 400, "label": 0}], WORDS)
+    assert long["input_ids"].shape[1] <= 102
+
+
+def test_the_rows_vote_together(t5):
+    """The sum over rows of what the model says of each row alone."""
+    rows = [{"text": "A warm book.", "label": 1}, {"text": "Cold soup.", "label": 0}]
+    first = t5.tokenizer.convert_tokens_to_ids("<extra_id_0>")
+    begun = [[0, first], [0, first, 100]]
+
+    def said(part):
+        given = around_the_word(t5, part, WORDS)
+        encoded = t5.model.get_encoder()(**given).last_hidden_state
+        return [
+            next_words(t5, encoded, given["attention_mask"], [ids])[0] for ids in begun
+        ]
+
+    with torch.inference_mode():
+        together, alone = said(rows), [said([row]) for row in rows]
+    for number, line in enumerate(together):
+        assert torch.allclose(line, sum(one[number] for one in alone), atol=1e-3)
+
+
+def test_a_beam_is_one_token_longer_and_its_marks_come_in_order():
+    log_p = torch.log(torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.4, 0.3, 0.2, 0.1]]))
+    second, end = 2, 3
+    best = longer([(0.0, [9]), (-0.1, [9, second])], log_p, 3, second, [end])
+    assert [ids for _, ids in best] == [[9, second, 0], [9, second], [9, second, 1]]
+    assert best[0][0] == pytest.approx(-0.1 + log_p[1, 0].item())
+    assert all(second in ids for _, ids in best if ids[-1] == end)
+
+
+def test_t5_writes_templates_that_can_be_used(backbone, t5):
+    rows, _ = few_shot(load_task("reviews-en").pool, 4, 0, dev=False)
+    found = t5_templates(t5, rows, WORDS)
+    assert found and len(found) == len(set(found))
+    for pattern in found:
+        Template(pattern, backbone.tokenizer)
+    assert any("was {mask}" in p or "is {mask}" in p for p in found), found
+    first, second, third = (
+        t5.tokenizer.convert_tokens_to_ids(f"<extra_id_{n}>") for n in range(3)
+    )
+    it = t5.tokenizer("it", add_special_tokens=False)["input_ids"]
+    ids = [0, first, *it, second, third]
+    assert as_pattern(t5.tokenizer, ids, second) == "{text} it {mask}"

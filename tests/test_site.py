@@ -328,14 +328,11 @@ def test_ledger_wants_an_answer_of_every_chapter_that_is_there(book_pages, tmp_p
         book_pages.answer(tmp_path, "C99", "77_none")
         == "*Not tested yet*: its chapter is planned."
     )
-    assert book_pages.answer(ROOT, "C31", "08_prompt_oriented_fine_tuning").startswith(
-        "**reproduced**, [](../notebooks/08_prompt_oriented_fine_tuning.ipynb): "
+    assert book_pages.answer(ROOT, "C39", "10_p_tuning").startswith(
+        "**reproduced**, [](../notebooks/10_p_tuning.ipynb): "
     )
-    with pytest.raises(
-        ValueError,
-        match="08_prompt_oriented_fine_tuning gives no answer to C99: add one",
-    ):
-        book_pages.answer(ROOT, "C99", "08_prompt_oriented_fine_tuning")
+    with pytest.raises(ValueError, match="10_p_tuning gives no answer to C99: add one"):
+        book_pages.answer(ROOT, "C99", "10_p_tuning")
 
 
 def test_status_names_the_budgets():

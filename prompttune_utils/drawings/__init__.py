@@ -15,7 +15,12 @@ from prompttune_utils.drawings.chapter_03 import (
 from prompttune_utils.drawings.chapter_04 import in_context_learning, induction_head
 from prompttune_utils.drawings.chapter_05 import instruction_tuning
 from prompttune_utils.drawings.chapter_06 import chain_of_thought
-from prompttune_utils.drawings.chapter_08 import adapter_and_lora, the_gap, two_axes
+from prompttune_utils.drawings.chapter_08 import (
+    adapter_and_lora,
+    filled_grid,
+    the_gap,
+    two_axes,
+)
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
@@ -29,6 +34,7 @@ __all__ = [
     "Drawing",
     "adapter_and_lora",
     "chain_of_thought",
+    "filled_grid",
     "fine_tuning",
     "four_paradigms",
     "in_context_learning",

@@ -1,7 +1,7 @@
 """The drawings of chapter 8: the gap that a prompt closes, the grid of all methods, and
 what adapters and LoRA put into a layer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from prompttune_utils.drawings.sheet import (
     MARGIN,
@@ -199,3 +199,62 @@ def low_rank(sheet: Drawing) -> None:
     sheet.box(578, 394, 36, 32, "plain", "+", NORMAL, radius=16)
     sheet.line((550, 508), (596, 508))
     sheet.arrow((596, 508), (596, 428))
+
+
+EXAMPLE = {"a task": [[0.5, 0.6, 0.6, 0.7]] + [[0.7, 0.7, 0.7, 0.8]] * 3}
+
+
+def filled_grid(
+    results: Mapping[str, Sequence[Sequence[float]]] = EXAMPLE,
+    rows: Sequence[str] = ("no prompt", "words", "vectors", "both"),
+    columns: Sequence[str] = ("nothing", "prompt alone", "a small part", "everything"),
+    words: Mapping[str, str] | None = None,
+) -> Drawing:
+    """The grid with a number in each place, for one task under the other.
+
+    Args:
+        results: name of a task -> its accuracies, a list for each row.
+        rows, columns: what they are called; at most 7 columns.
+        words: see `Drawing`.
+
+    Raises:
+        ValueError: not one number for each place, or one that is no share.
+    """
+    for name, values in results.items():
+        shape = [len(row) for row in values]
+        if shape != [len(columns)] * len(rows) or len(columns) > 7:
+            raise ValueError(
+                f"The grid of {name} has rows of {shape} numbers, and {len(rows)} rows "
+                f"of {len(columns)} are wanted: give one number for each place."
+            )
+        if not all(0 <= value <= 1 for row in values for value in row):
+            raise ValueError(f"The grid of {name} holds what is no share from 0 to 1.")
+    sheet = Drawing(
+        "The grid of prompts and of what moves, with an accuracy in each place: what "
+        "the prompt is made of, downwards, and what moves, across. The higher "
+        "in its task, the longer the bar.",
+        words,
+    )
+    left, gap, y = 126, 4, MARGIN
+    width = (WIDTH - MARGIN - left + gap) / len(columns) - gap
+    for number, column in enumerate(columns):
+        x = left + number * (width + gap)
+        sheet.text(x + width / 2, y + 22, column, SMALL, width=width + 2, lines=2)
+    y += 50
+    for name, values in results.items():
+        sheet.text(MARGIN, y + 16, name, NORMAL, "ink", "start", True)
+        y += 34
+        least, most = min(map(min, values)), max(map(max, values))
+        for row, line in zip(rows, values, strict=True):
+            sheet.text(MARGIN, y + 19, row, SMALL, "ink", "start", width=108)
+            for number, value in enumerate(line):
+                x = left + number * (width + gap)
+                share = (value - least) / ((most - least) or 1)
+                sheet.box(x, y, width, 38, radius=5)
+                sheet.text(x + width / 2, y + 15, f"{value:.2f}", SMALL)
+                bar = {"fill": "trained edge", "rx": 2, "height": 6}
+                length = 4 + share * (width - 16)
+                sheet.shape("rect", y + 34, x=x + 6, y=y + 28, width=length, **bar)
+            y += 42
+        y += 8
+    return sheet.finished()
