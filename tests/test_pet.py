@@ -20,6 +20,8 @@ from prompttune_utils.methods.pet import (
     soft_labels,
     soft_loss,
     teachers,
+    text_places,
+    with_gold,
 )
 from prompttune_utils.methods.templates_and_verbalizers import (
     PromptClassifier,
@@ -46,7 +48,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
+    return hub.load("masked_lm", name="mini-bert", verbose=False)
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +82,15 @@ def test_only_words_of_the_texts_are_hidden(backbone, template):
         assert " ".join(tokenizer.convert_ids_to_tokens(kept)) == right
     shares = [round(ways[w] / ways.total(), 1) for w in ("mask", "other", "kept")]
     assert shares == [0.8, 0.1, 0.1]
+
+
+def test_the_places_of_a_text_are_its_tokens(backbone):
+    template = Template("{mask}: {text_b} or {text}", backbone.tokenizer)
+    row = {"text": "good soup", "text_b": "bad"}
+    ids = encode(template, row)["input_ids"]
+    tokens = backbone.tokenizer.convert_ids_to_tokens(ids)
+    told = "".join(tokens[i] for i in text_places(template, row)).replace("##", "")
+    assert told == "badgoodsoup"
 
 
 def test_a_part_of_the_template_without_tokens_shifts_nothing(backbone):
@@ -206,6 +217,46 @@ def test_distillation_looks_at_no_gold_label_and_leaves_the_backbone(backbone):
         )
         students.append(hub.weights_hash(student))
     assert students[0] == students[1] and hub.weights_hash(backbone.model) == before
+
+
+def test_the_source_s_student_sees_the_true_labels_too():
+    """They stand behind the soft ones, and are sure."""
+    rows, soft = with_gold(ROWS[:2], torch.tensor([[0.9, 0.1], [0.2, 0.8]]), ROWS[1:])
+    assert rows == [*ROWS[:2], *ROWS[1:]]
+    assert soft.tolist()[2:] == [[1, 0], [0, 1]] and soft.dtype == torch.float32
+    assert soft[:2].flatten().tolist() == pytest.approx([0.9, 0.1, 0.2, 0.8])
+    rows, soft = with_gold(ROWS[:1], torch.tensor([[0.2, 0.3, 0.5]]), ROWS[:1])
+    assert soft.tolist()[1] == [0, 1, 0]
+    with pytest.raises(RuntimeError):  # a label that the soft labels do not have
+        with_gold(ROWS[:1], torch.tensor([[1.0]]), ROWS[:1])
+
+
+def test_a_student_learns_what_it_is_taught(backbone):
+    """Even the wrong way round; and it reads no further than it is told."""
+    rows = [
+        {"text": f"The {thing} was {word}."}
+        for thing in ("soup", "film", "room")
+        for word in ("great", "terrible")
+    ]
+    soft = torch.tensor([[0.9, 0.1], [0.1, 0.9]] * 3)  # great is called 0
+    how = {"learning_rate": 1e-3, "steps": 30, "batch_size": 6}
+    student = distil(backbone, rows, soft, max_length=12, **how)
+    assert student.predict(rows) == [0, 1] * 3 and student.max_length == 12
+
+
+def test_training_starts_from_scores_without_their_prior(backbone):
+    words = Verbalizer(
+        {"negative": "terrible", "positive": "great"}, backbone.tokenizer
+    )
+    model = PetModel(
+        backbone, Template("{text} Just {mask}!", backbone.tokenizer), words
+    )
+    model.calibrate(ROWS)
+    scores = model(ROWS).log_softmax(-1) - model.prior
+    gold = torch.tensor([row["label"] for row in ROWS])
+    by_hand = torch.nn.functional.cross_entropy(scores, gold).item()
+    assert model.loss(ROWS).item() == pytest.approx(by_hand, rel=1e-5)
+    assert model.prior.std() > 0.1  # there was one
 
 
 def test_auxiliary_loss_is_weighed_by_alpha(backbone):

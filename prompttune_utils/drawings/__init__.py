@@ -15,6 +15,7 @@ from prompttune_utils.drawings.chapter_03 import (
 from prompttune_utils.drawings.chapter_04 import in_context_learning, induction_head
 from prompttune_utils.drawings.chapter_05 import instruction_tuning
 from prompttune_utils.drawings.chapter_06 import chain_of_thought
+from prompttune_utils.drawings.chapter_07 import pet
 from prompttune_utils.drawings.chapter_08 import (
     adapter_and_lora,
     filled_grid,
@@ -42,6 +43,7 @@ __all__ = [
     "instruction_tuning",
     "masked_words",
     "next_word",
+    "pet",
     "prompt_tuning",
     "spans",
     "taking_the_prior_out",
