@@ -319,7 +319,7 @@ def test_a_model_that_is_no_t5_is_refused(bert):
         attentions(bert.model)
 
 
-def test_dropout_while_a_prefix_is_trained_and_none_afterwards(bert):
+def test_dropout_of_the_frozen_model_does_not_blur_a_prefix(bert):
     torch.manual_seed(0)
     backbone = hub.load("seq2seq_lm", name="mini-t5-s", verbose=False)
     vocabulary = {"vocab_size": backbone.model.config.vocab_size}
@@ -340,10 +340,7 @@ def test_dropout_while_a_prefix_is_trained_and_none_afterwards(bert):
             return model.loss(batch)
 
         taken = fit(model, rows, loss, learning_rate=0.1, steps=2, batch_size=2)
-        if model is tuned:
-            assert all(a != b for a, b in zip(losses, taken, strict=True))
-        else:  # a `Method` keeps what is frozen in evaluation mode
-            assert losses == taken
+        assert losses == taken  # a `Method` keeps what is frozen in evaluation mode
         with torch.inference_mode():
             first = model.scores(rows)
             assert torch.equal(model.scores(rows), first)
