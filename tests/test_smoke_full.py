@@ -202,7 +202,8 @@ def first_of_each(self, settings, run):
 def first_call(self, run, *arguments, **named):
     """Calls each function once for each language and data set (and for chapter 5's
     "name", which has more to say), and gives its value for all other arguments; stands
-    for `Cache.get`. What a chapter asks the minis for by name is read as it was kept."""
+    for `Cache.get`. What a chapter asks the minis for by name is read as it was
+    kept."""
     if self.scale == "mini":
         name = run.__name__
         new = {"run": name, "arguments": bound(run, name, arguments, named)}
@@ -266,8 +267,8 @@ def test_chapter_runs_at_full_without_an_error(chapter, mirror, monkeypatch, tmp
         Cache,
         "read",
         lambda kept, *given, **more: (
-            (read if kept.chapter == chapter.stem else of_another)(kept, *given, **more)
-        ),
+            read if kept.chapter == chapter.stem else of_another
+        )(kept, *given, **more),
     )
     monkeypatch.setattr("prompttune_utils.cache.changed_witness", lambda entry: None)
     monkeypatch.setattr("prompttune_utils.rates.rate", of_another)
