@@ -23,6 +23,7 @@ from prompttune_utils.drawings.chapter_08 import (
     two_axes,
 )
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
+from prompttune_utils.drawings.chapter_11 import deep_prompts
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -35,6 +36,7 @@ __all__ = [
     "Drawing",
     "adapter_and_lora",
     "chain_of_thought",
+    "deep_prompts",
     "filled_grid",
     "fine_tuning",
     "four_paradigms",
