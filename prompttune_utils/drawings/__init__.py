@@ -23,6 +23,7 @@ from prompttune_utils.drawings.chapter_08 import (
     two_axes,
 )
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
+from prompttune_utils.drawings.chapter_12 import pretrained_prompt
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -44,6 +45,7 @@ __all__ = [
     "masked_words",
     "next_word",
     "pet",
+    "pretrained_prompt",
     "prompt_tuning",
     "spans",
     "taking_the_prior_out",
