@@ -67,7 +67,7 @@ def p_tuning(words: Mapping[str, str] | None = None) -> Drawing:
     sheet.text(
         MARGIN + 456,
         577,
-        "kept: P × d numbers",
+        "kept: P×d numbers",
         SMALL,
         "quiet",
         "start",
