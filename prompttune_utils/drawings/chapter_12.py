@@ -20,7 +20,7 @@ def pretrained_prompt(words: Mapping[str, str] | None = None) -> Drawing:
         words,
     )
     y = MARGIN + 14
-    heading(sheet, y, "1  pre-train", "texts that nobody has labelled")
+    sheet.heading(y, "1  pre-train", "texts that nobody has labelled", 150, LEFT)
     text, teacher = ["The", "room", "was", "tiny"], "a teacher: terrible"
     y = one_step(sheet, y + 24, text, "terrible", "frozen", teacher)
     carried = {"colour": "trained edge", "dashed": True}
@@ -29,7 +29,8 @@ def pretrained_prompt(words: Mapping[str, str] | None = None) -> Drawing:
     note = "the vectors P₀ are carried over; the model is the same"
     sheet.text(LEFT, y + 36, note, SMALL, "quiet", "start", width=540)
     y += 78
-    heading(sheet, y, "2  tune", "a task with few labelled rows, or none")
+    about = "a task with few labelled rows, or none"
+    sheet.heading(y, "2  tune", about, 150, LEFT)
     text = ["We", "loved", "the", "soup"]
     y = one_step(sheet, y + 24, text, "great", "written", "the label: great")
     meanings = {
@@ -40,12 +41,6 @@ def pretrained_prompt(words: Mapping[str, str] | None = None) -> Drawing:
     }
     sheet.legend(y + 24, meanings)
     return sheet.finished()
-
-
-def heading(sheet: Drawing, y: float, name: str, about: str) -> None:
-    """The name of a step, and what it learns from, with their middle as high as y."""
-    sheet.text(LEFT, y, name, NORMAL, anchor="start", bold=True, width=144)
-    sheet.text(LEFT + 150, y, about, SMALL, "quiet", "start", width=RIGHT - LEFT - 150)
 
 
 def one_step(sheet, y: float, text: list[str], answer: str, kind: str, wanted: str):
