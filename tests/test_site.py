@@ -329,7 +329,7 @@ def test_ledger_wants_an_answer_of_every_chapter_that_is_there(book_pages, tmp_p
         == "*Not tested yet*: its chapter is planned."
     )
     assert book_pages.answer(ROOT, "C39", "10_p_tuning").startswith(
-        "**reproduced**, [](../notebooks/10_p_tuning.ipynb): "
+        "**reproduced**, [](../notebooks/10_p_tuning.ipynb)\n"
     )
     with pytest.raises(ValueError, match="10_p_tuning gives no answer to C99: add one"):
         book_pages.answer(ROOT, "C99", "10_p_tuning")

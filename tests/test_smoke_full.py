@@ -33,7 +33,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from prompttune_utils import hub
+from prompttune_utils import hub, rates
 from prompttune_utils.cache import Cache, bound, call_key, given_back
 from prompttune_utils.data import load_task
 from prompttune_utils.results import Recorded
@@ -271,12 +271,20 @@ def test_chapter_runs_at_full_without_an_error(chapter, mirror, monkeypatch, tmp
         )(kept, *given, **more),
     )
     monkeypatch.setattr("prompttune_utils.cache.changed_witness", lambda entry: None)
-    monkeypatch.setattr("prompttune_utils.rates.rate", of_another)
+    own = {key for key, e in rates.entries().items() if e["chapter"] == chapter.stem}
+    chosen = rates.rate  # and a rate that it has chosen itself
+    monkeypatch.setattr(
+        rates,
+        "rate",
+        lambda *asked: (chosen if " | ".join(map(str, asked)) in own else of_another)(
+            *asked
+        ),
+    )
     with contextlib.suppress(OfAnother):
         for cell in notebooks.code_cells(notebooks.read(chapter)):
             # test_real runs these; some chapters ask both models by the same cells
             real = notebooks.REAL in notebooks.tags(cell)
-            if real and chapter.stem[:2] not in ("04", "05", "06", "09"):
+            if real and chapter.stem[:2] not in ("04", "05", "06", "09", "10"):
                 continue
             source = TransformerManager().transform_cell(cell.source)  # its !pip, too
             exec(compile(source, f"{chapter.stem}, cell {cell.id}", "exec"), names)

@@ -174,21 +174,25 @@ def sums(root: Path) -> str:
 
 def knowledge(root: Path) -> str:
     """A table row for each LAMA relation that chapter 10 recorded: P@1 of the most
-    frequent object, a manual template, a trained prompt."""
-    entries = json.loads(
-        (root / RESULTS / "10_p_tuning.json").read_text(encoding="utf-8")
-    )
-    found: dict[str, list[dict]] = {}
-    for entry in entries:
-        if entry["settings"].get("run") == "lama":
-            found.setdefault(entry["settings"]["settings"][0], []).append(
-                entry["value"]
-            )
-    ways = ("most frequent object", "hard", "all soft")
+    frequent object, a manual template, a trained prompt, a prompt before random
+    weights; the last three among the relation's own objects."""
+    from prompttune_utils.cache import unpack
+
+    kept = (root / RESULTS / "10_p_tuning.cache.json").read_text(encoding="utf-8")
+    found: dict[str, dict[str, list]] = {}
+    for entry in json.loads(kept)["entries"]:
+        if entry["run"] == "lama":
+            given, value = entry["arguments"], entry["value"]
+            way = "random" if "weights" in given else "trained"
+            way = way if given["steps"] else "hard"
+            ways = found.setdefault(given["relation"], {})
+            right = unpack(value["test"]["objects"]).mean()
+            ways.setdefault(way, []).append(right)
+            ways["frequent"] = [unpack(value["frequent"]).mean()]
+    order = ("frequent", "hard", "trained", "random")
     return "\n".join(
-        f"| {relation} |"
-        f" {' | '.join(shown([run[way] for run in runs]) for way in ways)} |"
-        for relation, runs in sorted(found.items())
+        f"| {relation} | {' | '.join(shown(ways[way]) for way in order)} |"
+        for relation, ways in sorted(found.items())
     )
 
 

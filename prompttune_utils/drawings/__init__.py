@@ -23,7 +23,9 @@ from prompttune_utils.drawings.chapter_08 import (
     two_axes,
 )
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
+from prompttune_utils.drawings.chapter_10 import p_tuning
 from prompttune_utils.drawings.chapter_11 import deep_prompts
+from prompttune_utils.drawings.chapter_12 import pretrained_prompt
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -45,7 +47,9 @@ __all__ = [
     "instruction_tuning",
     "masked_words",
     "next_word",
+    "p_tuning",
     "pet",
+    "pretrained_prompt",
     "prompt_tuning",
     "spans",
     "taking_the_prior_out",

@@ -16,7 +16,7 @@ def pet(words: Mapping[str, str] | None = None) -> Drawing:
         "ask with one mask, and a word for each label. Fine-tune: one model for each "
         "pattern, all trained on L. Soft labels: all models score every text of U, and "
         "their weighted mean, softened by the temperature T, is q. Distil: a student, "
-        "an encoder with a head, learns q and gives the answer.",
+        "an encoder with a head, reads U, learns q and gives the answer.",
         words,
     )
     inner = WIDTH - 2 * MARGIN
@@ -54,14 +54,14 @@ def below(sheet: Drawing, y: float, lefts: list[float], wide: float) -> Drawing:
         sheet.box(left, y, wide, 40, "plain", f"s{'₁₂₃₄'[number]}(y | x)")
     sheet.brace(MARGIN, WIDTH - MARGIN, y + 46)
     y += 64
-    mean = "weighted mean, divided by T, softmax"
+    mean = "weighted mean s, softmax of s / T"
     sheet.text(MARGIN, y + 26, mean, SMALL, "quiet", "start", width=330)
     q = MARGIN + 400  # the middle of its box
     sheet.box(q - 56, y + 4, 112, 44, "chosen", "q(y | x)", NORMAL)
     sheet.arrow((q, y + 50), (q, y + 106))
-    sheet.heading(y + 82, "5  distil", "one student learns q", 150)
+    sheet.heading(y + 82, "5  distil", "a student reads U, learns q", 150)
     y += 108
-    student = "encoder + new head: W h + b"
+    student = "encoder + new head: p(y | x)"
     sheet.box(MARGIN, y, inner - 190, 50, "trained", student, NORMAL, symbol=True)
     sheet.arrow((WIDTH - MARGIN - 188, y + 25), (WIDTH - MARGIN - 162, y + 25))
     sheet.box(WIDTH - MARGIN - 160, y, 160, 50, "output", "positive", symbol=True)

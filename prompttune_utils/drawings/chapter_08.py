@@ -77,7 +77,7 @@ METHODS = {
     ("none", "the prompt alone"): "linear probe",
     ("none", "a small part"): "adapters, LoRA, top layers",
     ("none", "everything"): "fine-tuning",
-    ("words", "nothing"): "zero-shot",
+    ("words", "nothing"): "zero-shot, in-context",
     ("words", "the prompt alone"): "AutoPrompt",
     ("words", "everything"): "PET, LM-BFF",
     ("vectors", "the prompt alone"): "prompt tuning, prefix",

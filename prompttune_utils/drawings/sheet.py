@@ -257,13 +257,15 @@ class Drawing:
         middle = top + LINE * (NORMAL + SMALL * rows / 2)
         self.text(x, middle, about, SMALL, "quiet", "start", width=width, lines=lines)
 
-    def heading(self, y: float, name: str, about: str, gap: float) -> None:
-        """The name of a part of the drawing at the left margin, and what is said about
-        it `gap` further right, with their middle as high as y."""
+    def heading(
+        self, y: float, name: str, about: str, gap: float, left: float = MARGIN
+    ) -> None:
+        """The name of a part of the drawing, from `left` on, and what is said about it
+        `gap` further right, with their middle as high as y."""
         start = {"anchor": "start"}
-        self.text(MARGIN, y, name, NORMAL, bold=True, width=gap, **start)
-        room = WIDTH - 2 * MARGIN - gap
-        self.text(MARGIN + gap, y, about, SMALL, "quiet", width=room, **start)
+        self.text(left, y, name, NORMAL, bold=True, width=gap, **start)
+        room = WIDTH - MARGIN - left - gap
+        self.text(left + gap, y, about, SMALL, "quiet", width=room, **start)
 
     def box(
         self,

@@ -145,8 +145,8 @@ class PromptTuned(TextToText):
     def inputs(self, rows: list[dict]) -> dict[str, torch.Tensor]:
         """inputs_embeds (B, P + N, d) and attention_mask (B, P + N)."""
         read = super().inputs(rows)
-        x = self.model.get_input_embeddings()(read["input_ids"])  # X_e, (B, n, d)
-        p = self.prompt.to(x.dtype).expand(len(rows), -1, -1)  # P_e, (B, p, d)
+        x = self.model.get_input_embeddings()(read["input_ids"])  # X_e, (B, N, d)
+        p = self.prompt.to(x.dtype).expand(len(rows), -1, -1)  # P_e, (B, P, d)
         mask = pad(read["attention_mask"], (len(self.prompt), 0), value=1)
         return {"inputs_embeds": torch.cat([p, x], 1), "attention_mask": mask}
 
