@@ -168,11 +168,10 @@ def before(tmp_path_factory) -> Path:
     shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*left_out))
     for other in root.glob("notebooks/*.ipynb"):
         node = notebooks.read(other)
-        title, *cells = node.cells
-        judge = [cell for cell in cells if "claims.judge(" in cell.source]
-        node.cells = [title, *(cell for cell in judge if cell.cell_type == "code")]
-        for cell in node.cells[1:]:  # the ledger links to them
+        judging = [c for c in notebooks.code_cells(node) if "claims.judge(" in c.source]
+        for cell in judging:  # the ledger links to them
             cell.outputs = []
+        node.cells = [node.cells[0], *judging]
         nbformat.write(node, other)
     return root
 
