@@ -26,7 +26,7 @@ from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_10 import p_tuning
 from prompttune_utils.drawings.chapter_11 import deep_prompts
 from prompttune_utils.drawings.chapter_12 import pretrained_prompt
-from prompttune_utils.drawings.chapter_13 import where_it_trains
+from prompttune_utils.drawings.chapter_13 import how_to_choose, where_it_trains
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -59,5 +59,6 @@ __all__ = [
     "three_objectives",
     "two_axes",
     "two_losses",
+    "how_to_choose",
     "where_it_trains",
 ]
