@@ -43,6 +43,7 @@ __all__ = [
     "filled_grid",
     "fine_tuning",
     "four_paradigms",
+    "how_to_choose",
     "in_context_learning",
     "induction_head",
     "instruction_tuning",
@@ -59,6 +60,5 @@ __all__ = [
     "three_objectives",
     "two_axes",
     "two_losses",
-    "how_to_choose",
     "where_it_trains",
 ]

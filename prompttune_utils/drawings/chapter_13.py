@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from prompttune_utils.drawings.sheet import MARGIN, NORMAL, SMALL, WIDTH, Drawing
+from prompttune_utils.drawings.sheet import MARGIN, SMALL, WIDTH, Drawing
 
 LEFT, WIDE, NOTE = MARGIN, 250, 296  # the model's column, and where the notes begin
 PLACES = {  # part of the column -> its kind, the methods that train it, what about them
@@ -76,8 +76,8 @@ def how_to_choose(words: Mapping[str, str] | None = None) -> Drawing:
         "Questions from above to below; the first yes decides. No labelled row at all: "
         "a prompt by hand. A model too large to train: demonstrations or vectors. A "
         "prompt by hand that beats a head on dev rows: train behind the prompt. Many "
-        "tasks on one model: a prefix, adapters or LoRA. Otherwise a head. Counted words "
-        "always stand beside it.",
+        "tasks on one model: a prefix, adapters or LoRA. Otherwise a head. Counted "
+        "words always stand beside it.",
         words,
     )
     wide, right, y = 258, MARGIN + 258 + 64, MARGIN
