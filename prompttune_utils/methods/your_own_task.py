@@ -4,8 +4,8 @@
 __all__ = ['ROUND', 'PATIENCE', 'ROUNDS', 'KINDS', 'PATTERNS', 'PROMPTS', 'METHODS', 'ADVICE', 'WHY', 'RATES', 'check_number',
            'faults_of_labels', 'fault_of_row', 'check_rows', 'different', 'language_of', 'gold_of', 'regression',
            'WordCounts', 'Probe', 'encoder_of', 'folds', 'taken', 'crossed', 'mix', 'weigh', 'OwnClassifier', 'frozen',
-           'set_head', 'until_flat', 'shares_of', 'find_words', 'words_for', 'prompt_with', 'even_prior', 'prompted',
-           'network_of', 'tuned', 'learn', 'Advice', 'choose', 'check_kind', 'backbone_for', 'rate_for', 'fills_gaps',
+           'set_head', 'until_flat', 'find_words', 'words_for', 'prompt_with', 'even_prior', 'prompted', 'network_of',
+           'tuned', 'learn', 'Advice', 'choose', 'check_kind', 'backbone_for', 'rate_for', 'fills_gaps',
            'check_options', 'check_pattern', 'answers', 'line_of', 'verdict', 'report_on', 'train', 'vectors_of',
            'changed', 'as_bytes', 'parts_of', 'save', 'read_file', 'same_backbone', 'load', 'network_from', 'texts_of',
            'predict', 'answers_to']
@@ -230,8 +230,8 @@ def mix(weights, words, network) -> torch.Tensor:
 def weigh(words, network, gold) -> tuple[float, float]:
     """The weights (a, b) with the least loss on rows that neither was fitted to.
 
-    The words have to earn their place: unless there are 20 rows, and the loss falls by
-    more than a standard error below that of the network alone, a is 0.
+    The words have to earn their place: unless the loss falls by more than two standard
+    errors below that of the network alone, a is 0.
     """
     gold, steps = torch.as_tensor(gold), (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -242,8 +242,7 @@ def weigh(words, network, gold) -> tuple[float, float]:
     pairs = [(a, b) for a in steps for b in steps if a + b]
     best = min(pairs, key=lambda pair: losses(pair).mean())
     gain = losses(alone) - losses(best)
-    earned = len(gold) >= 20 and gain.mean() > gain.std() / len(gold) ** 0.5
-    return best if earned else alone
+    return best if gain.mean() > 2 * gain.std() / len(gold) ** 0.5 else alone
 
 # %% ../../notebooks/14_your_own_task.ipynb #classifier
 @dataclass
@@ -317,45 +316,22 @@ def until_flat(network, rows, dev, rate: float, seed: int) -> list[float]:
             weights.copy_(best[name])
     return losses
 
-# %% ../../notebooks/14_your_own_task.ipynb #shares
-def shares_of(rows, labels: int, tokenizer, allowed: torch.Tensor) -> torch.Tensor:
-    """In which share of each label's rows a word stands: (C, V). Pieces of longer words
-    are none."""
-    place = {token: n for n, token in enumerate(allowed.tolist())}
-    counts = torch.zeros(labels, len(place))
-    for row in rows:
-        ids = tokenizer(row["text"], truncation=True, max_length=256)["input_ids"]
-        pieces = [*tokenizer.convert_ids_to_tokens(ids), ""]
-        whole = [i for i, after in zip(ids, pieces[1:]) if not after.startswith("##")]
-        stand = {place[i] for i in whole if i in place}
-        counts[row["label"], list(stand)] += 1
-    return counts / torch.bincount(torch.tensor(gold_of(rows)), minlength=labels)[:, None]
-
 # %% ../../notebooks/14_your_own_task.ipynb #find-words
-def find_words(log_p, gold, labels: int, k: int, shares=None) -> list[list[int]]:
+def find_words(log_p: torch.Tensor, gold, labels: int, k: int) -> list[list[int]]:
     """For each label the places of `k` words that set it apart; none serves two labels.
 
     log_p (n, V) is what the model says at the mask. A word counts for a label by how
-    likely it is on the label's rows, times how much likelier than on the others. With
-    `shares` (C, V), words go first that stand in more of the label's own texts.
+    likely it is on the label's rows, times how much likelier than on the others.
     """
-    gold, worth = torch.as_tensor(gold), []
+    gold, apart = torch.as_tensor(gold), []
     for label in range(labels):
         own, others = log_p[gold == label], log_p[gold != label]
-        likelier = own.mean(0) - others.mean(0)  # (V,)
-        worth.append(own.exp().mean(0) * likelier)
-        if shares is not None:
-            rest = (shares.sum(0) - shares[label]) / (labels - 1)
-            more = shares[label] - rest
-            often = shares[label] * len(own) > 1.5  # in two of its rows
-            typical = often & (more > rest) & (likelier > 0)
-            worth[-1] += typical * (100 + more * likelier)
+        apart.append(own.exp().mean(0) * (own.mean(0) - others.mean(0)))
     # k places for each label: those of label l are the rows l, l + C, l + 2C, ...
-    worth = torch.stack(worth).repeat(k, 1).numpy()
+    worth = torch.stack(apart).repeat(k, 1).numpy()
     places, words = linear_sum_assignment(worth, maximize=True)
-    order = np.argsort(-worth[places, words], kind="stable")
     found = [[] for _ in range(labels)]
-    for place, word in zip(places[order], words[order].tolist(), strict=True):
+    for place, word in zip(places, words.tolist(), strict=True):
         found[place % labels].append(word)
     return found
 
@@ -373,9 +349,8 @@ PATTERNS = {
 }
 
 
-def words_for(rows, labels, backbone, pattern, kind, max_length, k=10) -> dict:
-    """Label words found in a thousand rows at most, alike for each label; those of
-    topics are taken from the texts, where there are such."""
+def words_for(rows, labels, backbone, pattern, max_length, k=10) -> dict:
+    """Label words found in the rows: a thousand rows at most, alike for each label."""
     gold, each = gold_of(rows), max(1, 1000 // len(labels))
     some = [i for c in range(len(labels)) for i in np.flatnonzero(gold == c)[:each]]
     read, allowed = taken(rows, some), torch.tensor(word_ids(backbone.tokenizer))
@@ -386,10 +361,8 @@ def words_for(rows, labels, backbone, pattern, kind, max_length, k=10) -> dict:
         )
     hard = Template(SOFT_SLOT.sub("", pattern), backbone.tokenizer, max_length)
     log_p = mask_logits(backbone, hard, read).cpu()[:, allowed].log_softmax(-1)
-    names, shares = backbone.tokenizer.convert_ids_to_tokens, None
-    if kind == "topics":
-        shares = shares_of(read, len(labels), backbone.tokenizer, allowed)
-    found = find_words(log_p, gold[some], len(labels), k, shares)
+    found = find_words(log_p, gold[some], len(labels), k)
+    names = backbone.tokenizer.convert_ids_to_tokens
     return {
         name: names(allowed[ids].tolist())
         for name, ids in zip(labels, found, strict=True)
@@ -414,11 +387,11 @@ def even_prior(prompt: SoftPrompt, rows, gold: np.ndarray) -> torch.Tensor:
     return (said - share.log())[None].float().to(prompt.device)
 
 
-def prompted(rows, labels, backbone, soft, seed, max_length, kind, pattern, words):
+def prompted(rows, labels, backbone, soft, seed, max_length, pattern, words):
     """The prompt that asks for label words, found in the rows unless given."""
     if not soft:
         pattern = SOFT_SLOT.sub("", pattern)
-    given = words or words_for(rows, labels, backbone, pattern, kind, max_length)
+    given = words or words_for(rows, labels, backbone, pattern, max_length)
     given = {name: given[name] for name in labels}
     prompt = prompt_with(backbone, pattern, given, max_length, seed)
     prompt.prior = even_prior(prompt, rows, gold_of(rows))
@@ -428,14 +401,12 @@ def prompted(rows, labels, backbone, soft, seed, max_length, kind, pattern, word
 PROMPTS = "label words", "soft prompt", "prompt and all weights"
 
 
-def network_of(
-    rows, labels, backbone, method, seed, max_length, kind, pattern, words
-):
+def network_of(rows, labels, backbone, method, seed, max_length, pattern, words):
     """The network of a method, ready to be trained; a head begins as a probe."""
     if method in PROMPTS:
         whole = method == "prompt and all weights"
         home = backbone.copy() if whole else backbone.frozen()
-        options = method == "soft prompt", seed, max_length, kind, pattern, words
+        options = method == "soft prompt", seed, max_length, pattern, words
         return prompted(rows, labels, home, *options)
     network = encoder_of(backbone, len(labels), max_length)
     x = score_rows(rows, network.vectors).numpy()
@@ -453,7 +424,7 @@ def tuned(
     gold, language = gold_of(rows), language_of(rows)
     part, dev = (taken(rows, numbers) for numbers in folds(gold, seed)[0])
     pattern = pattern or PATTERNS[language][kind]
-    how = labels, backbone, method, seed, max_length, kind, pattern, words
+    how = labels, backbone, method, seed, max_length, pattern, words
     network, losses = network_of(part, *how), [0.0]
     if method != "label words":
         losses = until_flat(network, part, dev, rate, seed)
