@@ -25,6 +25,7 @@ from prompttune_utils.drawings.chapter_08 import (
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_10 import p_tuning
 from prompttune_utils.drawings.chapter_12 import pretrained_prompt
+from prompttune_utils.drawings.chapter_14 import own_task
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -45,6 +46,7 @@ __all__ = [
     "instruction_tuning",
     "masked_words",
     "next_word",
+    "own_task",
     "p_tuning",
     "pet",
     "pretrained_prompt",
