@@ -534,7 +534,7 @@ WHY = {
     "top layers": "enough rows to move the last layers",
     "all weights": "enough rows to move the whole network",
     "prompt and all weights": "enough rows to move the whole network, through the "
-    "question that it already understands",
+    "question that it already understands; compare the report of 'frozen encoder'",
 }
 
 
