@@ -26,6 +26,7 @@ from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_10 import p_tuning
 from prompttune_utils.drawings.chapter_11 import deep_prompts
 from prompttune_utils.drawings.chapter_12 import pretrained_prompt
+from prompttune_utils.drawings.chapter_14 import own_task
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -47,6 +48,7 @@ __all__ = [
     "instruction_tuning",
     "masked_words",
     "next_word",
+    "own_task",
     "p_tuning",
     "pet",
     "pretrained_prompt",
