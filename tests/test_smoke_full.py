@@ -36,7 +36,6 @@ from transformers import (
 from prompttune_utils import hub, rates
 from prompttune_utils.cache import Cache, bound, call_key, given_back
 from prompttune_utils.data import load_task
-from prompttune_utils.results import Recorded
 from prompttune_utils.training import fit
 from tools import notebooks
 
@@ -196,16 +195,6 @@ def mirror(tmp_path_factory):
     return root
 
 
-def first_of_each(self, settings, run):
-    """Runs the first setting of every experiment in either language, and gives its
-    value for all the others; stands for `Recorded.get`."""
-    kind = settings.get("run") or ", ".join(settings), "zh" in json.dumps(settings)
-    seen = self.__dict__.setdefault("seen", {})
-    if kind not in seen:
-        seen[kind] = json.loads(json.dumps(run()))
-    return seen[kind]
-
-
 def first_call(self, run, *arguments, **named):
     """Calls each function once for each language and data set (and for chapter 5's
     "name", which has more to say), and gives its value for all other arguments; stands
@@ -255,7 +244,6 @@ def test_chapter_runs_at_full_without_an_error(chapter, mirror, monkeypatch, tmp
     monkeypatch.setenv("PROMPTTUNE_SCALE", "full")
     monkeypatch.setenv("PROMPTTUNE_MIRROR", str(mirror))
     monkeypatch.setattr(torch.cuda, "is_available", bool)
-    monkeypatch.setattr(Recorded, "get", first_of_each)
     monkeypatch.setattr("prompttune_utils.training.fit", short_fit)
     monkeypatch.chdir(tmp_path)
     # the live value of one setting beside the stand-in of another says nothing
