@@ -426,7 +426,7 @@ def read_csv(
     text: str = "text",
     label: str = "label",
     labels: list[str] | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
 ) -> tuple[list[dict], list[str]]:
     """Reads a reader's own labelled texts.
 
@@ -439,22 +439,26 @@ def read_csv(
         path: a CSV file in UTF-8 with a header line.
         text, label: the names of the two columns.
         labels: the allowed label names; every label found when None.
-        delimiter: what separates the fields of a line, one of `SEPARATORS`.
+        delimiter: the character between the fields of a line; when None, the one of
+            `SEPARATORS` at which the header falls into columns with these names.
 
     Returns:
         (rows, label names): rows as in `Task`.
 
     Raises:
         NotFound: there is no such file.
-        ValueError: one sentence that names the row, the column and the mend.
+        ValueError: a sentence for each fault, which names the row, the column and the
+            mend; several stand on a line each.
     """
     _check_csv_options(path, text, label, labels, delimiter)
     path = Path(path)
     content = _csv_text(path)
     LOADED.append(f"path:{path}")
+    if delimiter is None:
+        delimiter = _separator_of(content, text, label)
     limit = csv.field_size_limit(2**31 - 1)  # 128 KiB is shorter than some texts
     reader = csv.DictReader(io.StringIO(content), delimiter=delimiter, strict=True)
-    found = []  # (text, label name)
+    found, faults = [], []  # (text, label name); sentences
     first_label, first_text = {}, {}  # key -> (label name, the row where it was first)
     try:
         _check_separator(path, content, text, label, delimiter)
@@ -462,40 +466,70 @@ def read_csv(
         for number, row in enumerate(reader, 1):
             here = f"row {number} (line {reader.line_num})"
             where = f"{path.name}, {here}"
-            if None in row:
-                raise ValueError(
-                    f"{where}: there are more fields than columns: put a text that "
-                    f"holds {SEPARATORS[delimiter]} in quotation marks."
-                )
-            said, name = _csv_fields(row, where, text, label, labels)
+            try:
+                said, name = _csv_fields(row, where, text, label, labels, delimiter)
+            except ValueError as error:
+                faults.append(str(error))
+                continue
             other, there = first_label.setdefault(_label_key(name), (name, here))
             if other != name:
-                raise ValueError(
+                faults.append(
                     f"{where}: the label {name!r} is hard to tell from the label "
                     f"{other!r} of {there}: write both in the same way."
                 )
+                continue
             other, there = first_text.setdefault(_visible(said), (name, here))
             if other != name:
-                raise ValueError(
+                faults.append(
                     f"{where}: the text has the label {name!r}, and in {there} the "
                     f"same text has the label {other!r}: keep one of the two rows."
                 )
+                continue
             found.append((said, name))
     except csv.Error as error:
         cause = str(error).replace("\t", "\\t")  # as in: '\t' expected after '"'
-        raise ValueError(
+        faults.append(
             f"{path.name}, the row that begins on line {reader.line_num + 1}: {cause}: "
             "close every quotation mark."
-        ) from None
+        )
     finally:
         csv.field_size_limit(limit)
     names = list(labels) if labels else sorted({name for _, name in found})
-    if len(names) < 2:
-        raise ValueError(
+    if len(names) < 2 and not faults:
+        faults.append(
             f"{path.name} has {len(names)} different labels in column {label!r}: a "
             "classifier needs at least two."
         )
+    refuse(path.name, faults)
     return [{"text": t, "label": names.index(n)} for t, n in found], names
+
+
+def refuse(what: str, faults: list[str], most: int = 20) -> None:
+    """Raises ValueError with all faults, a line each; one alone stands by itself."""
+    if len(faults) == 1:
+        raise ValueError(faults[0])
+    if faults:
+        more = [f"and {len(faults) - most} more."] if len(faults) > most else []
+        lines = "\n".join(f"- {fault}" for fault in [*faults[:most], *more])
+        raise ValueError(f"{what} has {len(faults)} faults:\n{lines}")
+
+
+def _separator_of(content: str, text: str, label: str) -> str:
+    """The separator at which the header falls into columns of these names; a comma
+    where none does."""
+    for separator in SEPARATORS:
+        if {text, label} <= set(_columns(content, separator)):
+            return separator
+    return ","
+
+
+def _columns(content: str, separator: str) -> list[str]:
+    """The names in the header; none where it cannot be read."""
+    try:
+        reader = csv.reader(io.StringIO(content), delimiter=separator, strict=True)
+        return next(reader, [])
+    except csv.Error:
+        return []
 
 
 def _check_csv_options(path, text, label, labels, delimiter) -> None:
@@ -506,10 +540,12 @@ def _check_csv_options(path, text, label, labels, delimiter) -> None:
         raise ValueError(
             f"text is {text!r} and label is {label!r}: name two columns of the file."
         )
-    if delimiter not in list(SEPARATORS):
+    if delimiter is not None and not (
+        isinstance(delimiter, str) and len(delimiter) == 1 and delimiter not in '"\r\n '
+    ):
         raise ValueError(
-            f"delimiter is {delimiter!r}: use one of "
-            f"{', '.join(map(repr, SEPARATORS))}."
+            f"delimiter is {delimiter!r}: give one character, such as "
+            f"{', '.join(map(repr, SEPARATORS))}, or None."
         )
     if labels is None:
         return
@@ -557,16 +593,14 @@ def _csv_text(path: Path) -> str:
 
 def _check_separator(path: Path, content: str, text, label, delimiter) -> None:
     """Refuses a file whose header holds both columns between other separators only."""
-    header = content.partition("\n")[0]
-    fitting = []
-    for separator in SEPARATORS:
-        columns = next(csv.reader([header], delimiter=separator), [])
-        if text in columns and label in columns:
-            fitting.append(separator)
-    if fitting and delimiter not in fitting:
+    fitting = _separator_of(content, text, label)
+    if {text, label} <= set(_columns(content, delimiter)) or fitting == delimiter:
+        return
+    if {text, label} <= set(_columns(content, fitting)):
+        header = content.partition("\n")[0]
         raise ValueError(
             f"{path.name} has no column {text!r}: its columns are {_listed([header])}: "
-            f"read it with delimiter={fitting[0]!r}."
+            f"read it with delimiter={fitting!r}."
         )
 
 
@@ -585,8 +619,16 @@ def _check_header(path: Path, columns: list[str], text: str, label: str) -> None
             )
 
 
-def _csv_fields(row: dict, where: str, text: str, label: str, labels) -> tuple:
+def _csv_fields(
+    row: dict, where: str, text: str, label: str, labels, delimiter: str
+) -> tuple:
     """The text and the label name of one row."""
+    if None in row:
+        signs = SEPARATORS.get(delimiter, repr(delimiter))
+        raise ValueError(
+            f"{where}: there are more fields than columns: put a text that holds "
+            f"{signs} in quotation marks."
+        )
     said, name = (row[text] or "").strip(), (row[label] or "").strip()
     if _is_blank(said):
         raise ValueError(

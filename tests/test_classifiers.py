@@ -23,7 +23,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def backbone():
-    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
+    return hub.load("masked_lm", verbose=False)
 
 
 def test_naive_bayes_learns_which_word_goes_with_which_label():

@@ -467,18 +467,18 @@ FAULTS = {
     ),
     "semicolons": (
         "text;label\ngood;pos\n",
-        {},
+        {"delimiter": ","},
         "my.csv has no column 'text': its columns are text;label: read it with "
         "delimiter=';'",
     ),
     "quoted semicolons": (
         '"text";"label"\n"good";"pos"\n',
-        {},
+        {"delimiter": ","},
         "my.csv has no column 'text': .*: read it with delimiter=';'",
     ),
     "tabs": (
         "id\ttext\tlabel\n",
-        {},
+        {"delimiter": ","},
         r"its columns are 'id\\ttext\\tlabel': read it with delimiter='\\t'",
     ),
     "a line end in the header": (
@@ -638,12 +638,49 @@ def test_fault_in_a_csv_is_named(csv_of, content, options, message):
 
 
 def test_csv_with_another_separator(csv_of):
-    for separator in ";\t|":
-        content = f"text{separator}label\na, b{separator}x\nc{separator}y\n"
-        assert csv_of(content, delimiter=separator) == (
-            [{"text": "a, b", "label": 0}, {"text": "c", "label": 1}],
-            ["x", "y"],
-        )
+    """It is found in the header, also where the names stand in quotation marks; any
+    other character can be given."""
+    for separator in ";\t|:":
+        for mark in ("", '"'):
+            header = separator.join(f"{mark}{name}{mark}" for name in ("text", "label"))
+            content = f"{header}\na, b{separator}x\nc{separator}y\n"
+            given = {"delimiter": separator}
+            for options in (given,) if separator == ":" else (given, {}):
+                assert csv_of(content, **options) == (
+                    [{"text": "a, b", "label": 0}, {"text": "c", "label": 1}],
+                    ["x", "y"],
+                )
+
+
+def test_all_faults_of_a_csv_are_named_in_one_run(csv_of):
+    content = (
+        "text;label\ngood;pos\n;neg\nbad;Pos\nbad; slow;neg\ngood;neg\n"
+        'fine;ngt\n"open;pos\n'
+    )
+    with pytest.raises(ValueError, match="^my.csv has 6 faults:\n") as error:
+        csv_of(content, labels=["pos", "neg"])
+    lines = str(error.value).split("\n- ")[1:]
+    for line, part in zip(
+        lines,
+        [
+            "row 2 (line 3): the column 'text' is empty",
+            "row 3 (line 4): the column 'label' holds 'Pos'",
+            "row 4 (line 5): there are more fields than columns: put a text that holds "
+            "semicolons",
+            "row 5 (line 6): the text has the label 'neg', and in row 1",
+            "row 6 (line 7): the column 'label' holds 'ngt'",
+            "the row that begins on line 8: unexpected end of data: close every",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(f"my.csv, {part}"), line
+
+
+def test_a_long_list_of_faults_is_cut(csv_of):
+    with pytest.raises(ValueError, match="has 300 faults") as error:
+        csv_of("text,label\n" + ",x\n" * 300)
+    assert str(error.value).endswith("\n- and 280 more.")
+    assert str(error.value).count("\n") == 21
 
 
 def test_csv_with_line_ends_of_old_macs(csv_of):
@@ -679,8 +716,8 @@ CSV_OPTIONS = {
         "text is 'a' and label is 'a': name two",
     ),
     "a number": ({"text": 0}, "text is 0 and label is 'label': name two columns"),
-    "separator": ({"delimiter": "::"}, "delimiter is '::': use one of ',', ';', "),
-    "no separator": ({"delimiter": None}, "delimiter is None: use one of ',', ';', "),
+    "separator": ({"delimiter": "::"}, "delimiter is '::': give one character, such"),
+    "a space": ({"delimiter": " "}, "delimiter is ' ': give one character, such as "),
     "labels in a str": ({"labels": "pos, neg"}, LIST),
     "numbers": ({"labels": [0, 1]}, LIST),
     "spaces": ({"labels": ["pos", " neg"]}, LIST),

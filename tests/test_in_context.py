@@ -48,7 +48,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("causal_lm", name="mini-gpt-v1", verbose=False)
+    return hub.load("causal_lm", verbose=False)
 
 
 def test_a_prompt_is_the_demonstrations_and_the_query(backbone):

@@ -196,7 +196,7 @@ def test_saving_and_what_is_refused(backbone, tmp_path):
         match="reviews.safetensors was trained for mini-t5-s .* and mini-t5 has the "
         "weights .*: load it with its own backbone",
     ):
-        load_prompt(path, hub.load("seq2seq_lm", name="mini-t5-v1", verbose=False))
+        load_prompt(path, hub.load("seq2seq_lm", verbose=False))
     save_file({"prompt": vectors}, str(tmp_path / "bare.safetensors"))
     with pytest.raises(ValueError, match="bare.safetensors"):
         load_prompt(tmp_path / "bare.safetensors", backbone)

@@ -167,7 +167,7 @@ def test_ten_thousand_hostile_texts(mini):
         if "{soft" in pattern:
             template = SoftTemplate(pattern, TOKENIZER, LENGTH)
             prompt = SoftPrompt(
-                mini, template, verbalizer, FreeVectors(torch.zeros(template.soft, 192))
+                mini, template, verbalizer, FreeVectors(torch.zeros(template.soft, 256))
             )
         else:
             prompt = PromptClassifier(
@@ -247,14 +247,14 @@ def test_template_longer_than_a_model_whose_tokenizer_knows_no_limit(mini):
         hub.ASSETS / "mini-bert", model_max_length=10**30
     )
     words = Verbalizer({"negative": "bad", "positive": "good"}, unlimited)
-    PromptClassifier(mini, Template("{text} {mask}", unlimited, 128), words)
-    with pytest.raises(ValueError, match="takes 129 tokens and mini-bert reads 128"):
-        PromptClassifier(mini, Template("{text} {mask}", unlimited, 129), words)
+    PromptClassifier(mini, Template("{text} {mask}", unlimited, 192), words)
+    with pytest.raises(ValueError, match="takes 193 tokens and mini-bert reads 192"):
+        PromptClassifier(mini, Template("{text} {mask}", unlimited, 193), words)
 
 
 def test_template_of_another_tokenizer_is_refused():
     template = Template("{text} {mask}", TOKENIZER, 40)
-    gpt = hub.load_v1("causal_lm", verbose=False)
+    gpt = hub.load("causal_lm", verbose=False)
     words = Verbalizer({"negative": "bad", "positive": "good"}, TOKENIZER)
     with pytest.raises(ValueError, match="another tokenizer than that of mini-gpt"):
         PromptClassifier(gpt, template, words)
@@ -502,7 +502,7 @@ def test_label_words_of_bytes_carry_the_space():
 
 @pytest.fixture(scope="module")
 def mini():
-    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
+    return hub.load("masked_lm", verbose=False)
 
 
 def tiny(dropout=0.0, positions=128, tokenizer=TOKENIZER):
@@ -653,11 +653,11 @@ def test_head_classifier_reads_no_more_than_the_model(positions, known):
 
 
 def t5():
-    return hub.load_v1("seq2seq_lm", verbose=False)
+    return hub.load("seq2seq_lm", verbose=False)
 
 
 def gpt():
-    return hub.load_v1("causal_lm", verbose=False)
+    return hub.load("causal_lm", verbose=False)
 
 
 UNFIT = {

@@ -27,6 +27,7 @@ from prompttune_utils.drawings.chapter_10 import p_tuning
 from prompttune_utils.drawings.chapter_11 import deep_prompts
 from prompttune_utils.drawings.chapter_12 import pretrained_prompt
 from prompttune_utils.drawings.chapter_13 import how_to_choose, where_it_trains
+from prompttune_utils.drawings.chapter_14 import own_task
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -49,6 +50,7 @@ __all__ = [
     "instruction_tuning",
     "masked_words",
     "next_word",
+    "own_task",
     "p_tuning",
     "pet",
     "pretrained_prompt",
