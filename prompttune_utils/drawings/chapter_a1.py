@@ -12,7 +12,7 @@ from prompttune_utils.drawings.sheet import (
 )
 
 SENTENCE = ["The", "soup", "was", "cold", "and", "the", "waiter", "rude", "."]
-COLD, WAITER, RUDE = 3, 6, 7
+COLD, RUDE = 3, 7
 ROW = WIDTH - 2 * MARGIN
 
 
