@@ -248,9 +248,9 @@ def test_template_longer_than_a_model_whose_tokenizer_knows_no_limit(mini):
         hub.ASSETS / "mini-bert", model_max_length=10**30
     )
     words = Verbalizer({"negative": "bad", "positive": "good"}, unlimited)
-    PromptClassifier(mini, Template("{text} {mask}", unlimited, 192), words)
-    with pytest.raises(ValueError, match="takes 193 tokens and mini-bert reads 192"):
-        PromptClassifier(mini, Template("{text} {mask}", unlimited, 193), words)
+    PromptClassifier(mini, Template("{text} {mask}", unlimited, 128), words)
+    with pytest.raises(ValueError, match="takes 129 tokens and mini-bert reads 128"):
+        PromptClassifier(mini, Template("{text} {mask}", unlimited, 129), words)
 
 
 def test_template_of_another_tokenizer_is_refused():
