@@ -122,13 +122,6 @@ def test_the_lstm_is_a_method_that_trains_all_but_its_word_vectors(lstm, tmp_pat
     assert torch.allclose(other.logits(ROWS), lstm.logits(ROWS))
 
 
-def test_the_old_name_of_logits(lstm):
-    bayes = NaiveBayes(str.split)
-    bayes.fit(ROWS)
-    for model in (bayes, lstm):
-        assert torch.equal(model.scores(ROWS), model.logits(ROWS))
-
-
 def test_lstm_names_a_label_that_it_lacks(lstm):
     with pytest.raises(ValueError, match="is 2: give each row a number from 0 to 1"):
         lstm.loss([{"text": "a", "label": 2}])

@@ -100,7 +100,7 @@ def test_scores_do_not_depend_on_the_rest_of_the_batch(backbone):
     ]
     with torch.inference_mode():
         assert torch.allclose(
-            prompt.scores(rows)[0], prompt.scores(rows[:1])[0], atol=1e-4
+            prompt.logits(rows)[0], prompt.logits(rows[:1])[0], atol=1e-4
         )
     backbone.model.requires_grad_(True)
 

@@ -15,7 +15,7 @@ from prompttune_utils.data import few_shot, load_task, read_csv
 from prompttune_utils.methods import your_own_task as own
 from prompttune_utils.methods.fine_tuning import HeadClassifier
 from prompttune_utils.methods.prompt_tuning import save_prompt
-from prompttune_utils.training import trainable
+from tests.tiny import trainable
 
 LABELS = ["very bad", "very good"]  # no tokens, and the same first word
 TRAINED = ["soft prompt", "top layers", "all weights", "prompt and all weights"]
