@@ -449,10 +449,7 @@ def test_no_backbone(rows, frozen, saved, tmp_path):
             own.train(rows, LABELS, wrong)
         with pytest.raises(ValueError, match=f"backbone is of the type {kind}: give"):
             own.save(tmp_path / "p", frozen[0], wrong)
-        with pytest.raises(
-            ValueError,
-            match=f"mine.safetensors was trained for mini-bert, .* {kind}: give mini-b",
-        ):
+        with pytest.raises(ValueError, match=f"backbone is of the type {kind}: give"):
             own.load(saved, wrong)
 
 

@@ -8,7 +8,7 @@ __all__ = ['PATTERNS', 'ROUND', 'PATIENCE', 'ROUNDS', 'PROMPTS', 'KINDS', 'METHO
            'tuned', 'learn', 'check_number', 'faults_of_labels', 'fault_of_row', 'clashes', 'check_rows', 'Advice',
            'choose', 'check_kind', 'backbone_for', 'rate_for', 'fills_gaps', 'check_options', 'check_backbone',
            'check_pattern', 'train', 'learned', 'made', 'vectors_of', 'answers', 'line_of', 'verdict', 'report_on',
-           'save', 'changed', 'as_bytes', 'same_backbone', 'parts_of', 'read_file', 'load', 'network_from', 'texts_of',
+           'save', 'changed', 'as_bytes', 'parts_of', 'read_file', 'same_backbone', 'load', 'network_from', 'texts_of',
            'predict', 'answers_to']
 
 # %% ../../notebooks/14_your_own_task.ipynb #export-imports
@@ -846,23 +846,6 @@ def as_bytes(names: list[str]) -> torch.Tensor:
     text = json.dumps(names, ensure_ascii=False).encode("utf-8", "replace")
     return torch.frombuffer(bytearray(text), dtype=torch.uint8)
 
-
-def same_backbone(name: str, about: dict, backbone) -> None:
-    """Raises ValueError unless the file belongs to this backbone."""
-    if not isinstance(backbone, hub.Backbone):
-        raise ValueError(
-            f"{name} was trained for {about['backbone']}, and the backbone is of the "
-            f"type {type(backbone).__name__}: give {about['backbone']}, as `hub.load` "
-            "returns it."
-        )
-    weights = hub.weights_hash(backbone.model)
-    if about["weights"] != weights:
-        raise ValueError(
-            f"{name} was trained for {about['backbone']} (weights {about['weights']}) "
-            f"and {backbone.name} has the weights {weights}: load it with its own "
-            "backbone, or train a classifier for this one."
-        )
-
 # %% ../../notebooks/14_your_own_task.ipynb #parts-of
 def parts_of(found: OwnClassifier, backbone) -> tuple[dict, dict]:
     """The texts and the tensors of a classifier, all that `load` needs."""
@@ -922,6 +905,18 @@ def read_file(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]
             f"{name} was changed after it was saved (its checksum differs): {again}."
         )
     return about, tensors
+
+
+def same_backbone(name: str, about: dict, backbone) -> None:
+    """Raises ValueError unless the file belongs to this backbone."""
+    check_backbone(backbone)
+    weights = hub.weights_hash(backbone.model)
+    if about["weights"] != weights:
+        raise ValueError(
+            f"{name} was trained for {about['backbone']} (weights {about['weights']}) "
+            f"and {backbone.name} has the weights {weights}: load it with its own "
+            "backbone, or train a classifier for this one."
+        )
 
 # %% ../../notebooks/14_your_own_task.ipynb #load
 def load(path: str | Path, backbone) -> OwnClassifier:
