@@ -430,10 +430,13 @@ def read_csv(
 ) -> tuple[list[dict], list[str]]:
     """Reads a reader's own labelled texts.
 
-    Spaces around a text or a label are taken off; every kind of line end is read as a
-    line feed. Two labels that differ only in what is hard to see (case, width, inner
-    spaces, zero-width characters, 1 and 1.0) are refused. So is one text with two
-    labels; texts that differ in case are two texts here.
+    Spaces around a text, a label or a column's name are taken off, and empty fields
+    behind the last column; every kind of line end is read as a line feed. Two labels
+    that differ only in what is hard to see (case, width, inner spaces, zero-width
+    characters, 1 and 1.0) are refused. So is one text with two labels; texts that
+    differ in case are two texts here. Only where there is a fault, what training would
+    refuse later is named with it: such texts under two labels, and a label that stands
+    in one row alone.
 
     Args:
         path: a CSV file in UTF-8 with a header line.
@@ -458,11 +461,14 @@ def read_csv(
         delimiter = _separator_of(content, text, label)
     limit = csv.field_size_limit(2**31 - 1)  # 128 KiB is shorter than some texts
     reader = csv.DictReader(io.StringIO(content), delimiter=delimiter, strict=True)
-    found, faults = [], []  # (text, label name); sentences
-    first_label, first_text = {}, {}  # key -> (label name, the row where it was first)
+    found, faults, later = [], [], []  # (text, label name); sentences; more of them
+    # key -> (label name, the row where it was first)
+    first_label, first_text, first_alike = {}, {}, {}
+    counts = Counter()  # key of a label -> its rows
     try:
         _check_separator(path, content, text, label, delimiter)
-        _check_header(path, reader.fieldnames or [], text, label)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+        _check_header(path, reader.fieldnames, text, label)
         for number, row in enumerate(reader, 1):
             here = f"row {number} (line {reader.line_num})"
             where = f"{path.name}, {here}"
@@ -471,6 +477,7 @@ def read_csv(
             except ValueError as error:
                 faults.append(str(error))
                 continue
+            counts[_label_key(name)] += 1
             other, there = first_label.setdefault(_label_key(name), (name, here))
             if other != name:
                 faults.append(
@@ -485,23 +492,49 @@ def read_csv(
                     f"same text has the label {other!r}: keep one of the two rows."
                 )
                 continue
+            other, there = first_alike.setdefault(same_text(said), (name, here))
+            if other != name:
+                later.append(
+                    f"{where}: the text has the label {name!r}, and in {there} the "
+                    f"same text, but for its case, has the label {other!r}: correct "
+                    "one of the two, or drop both."
+                )
             found.append((said, name))
     except csv.Error as error:
         cause = str(error).replace("\t", "\\t")  # as in: '\t' expected after '"'
         faults.append(
             f"{path.name}, the row that begins on line {reader.line_num + 1}: {cause}: "
-            "close every quotation mark."
+            "close every quotation mark, and read the file again: what follows was not "
+            "looked at."
         )
     finally:
         csv.field_size_limit(limit)
     names = list(labels) if labels else sorted({name for _, name in found})
-    if len(names) < 2 and not faults:
+    if not names and not faults:
+        faults.append(f"{path.name} has no rows below its header: write some.")
+    elif len(names) < 2 and not faults:
         faults.append(
-            f"{path.name} has {len(names)} different labels in column {label!r}: a "
-            "classifier needs at least two."
+            f"{path.name} has the label {names[0]!r} alone in column {label!r}, and a "
+            "classifier needs at least two: add rows of another, or name another "
+            "column with label=."
         )
-    refuse(path.name, faults)
+    if faults and labels is None:
+        later += _lone_labels(path, counts, first_label)
+    refuse(path.name, faults + later if faults else [])
     return [{"text": t, "label": names.index(n)} for t, n in found], names
+
+
+def _lone_labels(path: Path, counts: Counter, first: dict) -> list[str]:
+    """A sentence for each label that stands in one row alone, where another has three
+    rows or more."""
+    lone = [first[key] for key, count in counts.items() if count == 1]
+    if not lone or max(counts.values()) < 3:
+        return []
+    return [
+        f"{path.name}, {here}: the label {name!r} stands in this row alone: correct "
+        "its spelling, or add or drop rows."
+        for name, here in lone
+    ]
 
 
 def refuse(what: str, faults: list[str], most: int = 20) -> None:
@@ -515,19 +548,19 @@ def refuse(what: str, faults: list[str], most: int = 20) -> None:
 
 
 def _separator_of(content: str, text: str, label: str) -> str:
-    """The separator at which the header falls into columns of these names; a comma
-    where none does."""
+    """The separator at which the header falls into columns of these names; where none
+    does, the one at which it falls into most."""
     for separator in SEPARATORS:
         if {text, label} <= set(_columns(content, separator)):
             return separator
-    return ","
+    return max(SEPARATORS, key=lambda sign: len(_columns(content, sign)))
 
 
 def _columns(content: str, separator: str) -> list[str]:
     """The names in the header; none where it cannot be read."""
     try:
         reader = csv.reader(io.StringIO(content), delimiter=separator, strict=True)
-        return next(reader, [])
+        return [name.strip() for name in next(reader, [])]
     except csv.Error:
         return []
 
@@ -568,7 +601,8 @@ def _csv_text(path: Path) -> str:
     try:
         if path.is_dir():
             raise ValueError(f"{path} is a folder: give the path of a CSV file in it.")
-        content = path.read_bytes().decode("utf-8-sig")
+        raw = path.read_bytes()
+        content = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"{path} is not there: give the path of a CSV file.") from None
     except OSError as error:
@@ -577,9 +611,10 @@ def _csv_text(path: Path) -> str:
             f"{path} cannot be read ({cause}): give the path of a file of your own."
         ) from None
     except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
         raise ValueError(
-            f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8, in a "
-            "spreadsheet by 'CSV UTF-8'."
+            f"{path.name} is not UTF-8 (line {line}, byte {error.start}): save it as "
+            "UTF-8, in a spreadsheet by 'CSV UTF-8'."
         ) from None
     content = content.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in content:
@@ -606,12 +641,21 @@ def _check_separator(path: Path, content: str, text, label, delimiter) -> None:
 
 def _check_header(path: Path, columns: list[str], text: str, label: str) -> None:
     """Refuses a header without the two columns, or with one of them twice."""
+    if not any(columns):
+        raise ValueError(
+            f"{path.name} has an empty first line: write the names of its columns "
+            "there."
+        )
+    options = {"text": text, "label": label}
+    missing = [name for name, column in options.items() if column not in columns]
+    if missing:
+        absent = " and ".join(f"no column {options[name]!r}" for name in missing)
+        raise ValueError(
+            f"{path.name} has {absent}: its columns are {_listed(columns)}: give the "
+            f"right name with {' and '.join(f'{name}=' for name in missing)}, or mend "
+            "the first line."
+        )
     for column in (text, label):
-        if column not in columns:
-            raise ValueError(
-                f"{path.name} has no column {column!r}: its columns are "
-                f"{_listed(columns)}."
-            )
         if columns.count(column) > 1:
             raise ValueError(
                 f"{path.name} has {columns.count(column)} columns {column!r}: rename "
@@ -623,7 +667,7 @@ def _csv_fields(
     row: dict, where: str, text: str, label: str, labels, delimiter: str
 ) -> tuple:
     """The text and the label name of one row."""
-    if None in row:
+    if any(row.pop(None, [])):  # a spreadsheet may write empty ones
         signs = SEPARATORS.get(delimiter, repr(delimiter))
         raise ValueError(
             f"{where}: there are more fields than columns: put a text that holds "

@@ -84,6 +84,11 @@ def test_the_advice_names_methods_and_reasons():
         own.choose(of(5, 5), ["a", "b"], "news")
 
 
+def test_the_advice_to_train_names_what_to_compare_with():
+    why = own.choose(of(40, 40), ["a", "b"], "opinions").why
+    assert "train 'frozen encoder' too, and keep the one with the better report" in why
+
+
 def test_at_the_real_scale_nothing_is_asked_of_an_encoder(monkeypatch):
     monkeypatch.setenv("PROMPTTUNE_SCALE", "real")
     assert own.choose(of(50, 50), ["a", "b"], "opinions").method == "frozen encoder"
@@ -265,6 +270,20 @@ def test_words_are_found_for_many_labels(backbone, rows):
         assert list(words) == many and len(flat) == len(set(flat)) == 120
 
 
+def test_rows_sorted_by_their_labels_are_read_alike():
+    """A thousand of them, so many of each label, in their order."""
+    rows = of(900, 30, 900)
+    read = own.a_thousand(rows, 3)
+    assert np.bincount(own.gold_of(read)).tolist() == [333, 30, 333]
+    assert read == [row for row in rows if row in read]
+    assert own.a_thousand(rows[:40], 3) == rows[:40]
+
+
+def test_too_many_labels_for_the_words_of_a_model():
+    with pytest.raises(ValueError, match="knows 20 whole words, too few for 3 labels"):
+        own.shared_out(torch.zeros(3, 20), ["a", "b", "c"], list(range(20)), None, 10)
+
+
 # ---- training
 
 
@@ -412,6 +431,48 @@ def test_what_train_refuses(backbone, rows):
         own.train(rows, LABELS, encoder, "label words")
 
 
+@pytest.mark.parametrize("method", ["word counts", "frozen encoder"])
+def test_texts_without_words_are_refused(method, backbone):
+    signs = [
+        {"text": sign * (n + 1), "label": label}
+        for label, sign in enumerate("☃!")
+        for n in range(4)
+    ]
+    with pytest.raises(ValueError, match="Too few of the texts hold a word of two let"):
+        own.train(signs, LABELS, backbone, method, max_length=16)
+
+
+def test_no_backbone(rows, frozen, saved, tmp_path):
+    for wrong in (None, "mini-bert"):
+        kind = type(wrong).__name__
+        with pytest.raises(ValueError, match=f"backbone is of the type {kind}: give"):
+            own.train(rows, LABELS, wrong)
+        with pytest.raises(ValueError, match=f"backbone is of the type {kind}: give"):
+            own.save(tmp_path / "p", frozen[0], wrong)
+        with pytest.raises(ValueError, match=f"backbone is of the type {kind}: give"):
+            own.load(saved, wrong)
+
+
+def test_another_kind_of_backbone_is_not_saved_with(frozen, tmp_path):
+    other = hub.load("masked_lm", name="mini-bert-s", verbose=False)
+    with pytest.raises(ValueError, match="was not trained on mini-bert-s: save it"):
+        own.save(tmp_path / "p", frozen[0], other)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_no_file_to_save_in(frozen, backbone, tmp_path):
+    """Nothing is left beside it."""
+    (tmp_path / "models").mkdir()
+    with pytest.raises(ValueError, match="models cannot be written .*: give a file in"):
+        own.save(tmp_path / "models", frozen[0], backbone)
+    assert [path.name for path in tmp_path.iterdir()] == ["models"]
+
+
+def test_words_by_hand_are_given_by_label(rows, backbone):
+    with pytest.raises(ValueError, match="words for no label.*give words for each"):
+        own.train(rows, LABELS, backbone, "label words", words=list(LABELS))
+
+
 def test_words_by_hand_are_taken(backbone, rows):
     words = {"very bad": "bad", "very good": "good"}
     found, _ = own.train(rows, LABELS, backbone, "label words", "opinions", words=words)
@@ -507,6 +568,17 @@ def test_a_row_without_text_is_named(bad, frozen):
         "name another column with text=, or leave the row out",
     ):
         list(own.predict(frozen[0], [{"t": "a"}, {"t": "b"}, bad], text="t"))
+
+
+@pytest.mark.parametrize("stream", ["a text", {"text": "a text"}, None, 3])
+def test_a_stream_that_is_none_is_refused_at_the_call(stream, frozen):
+    with pytest.raises(ValueError, match="The stream is of the type .*: give a list"):
+        own.predict(frozen[0], stream)
+
+
+def test_a_text_is_no_row(frozen):
+    with pytest.raises(ValueError, match="Row 1 of the stream is a text: give rows, s"):
+        list(own.predict(frozen[0], ["Where is my parcel?"]))
 
 
 def test_rows_before_a_fault_are_answered(frozen):

@@ -4,11 +4,12 @@
 __all__ = ['PATTERNS', 'ROUND', 'PATIENCE', 'ROUNDS', 'PROMPTS', 'KINDS', 'METHODS', 'ADVICE', 'WHY', 'RATES', 'different',
            'language_of', 'gold_of', 'regression', 'WordCounts', 'Probe', 'encoder_of', 'folds', 'taken', 'crossed',
            'mix', 'weigh', 'OwnClassifier', 'frozen', 'set_head', 'find_words', 'words_for', 'prompt_with',
-           'even_prior', 'prompted', 'shares_of', 'topic_words', 'shared_out', 'until_flat', 'network_of', 'tuned',
-           'learn', 'check_number', 'faults_of_labels', 'fault_of_row', 'clashes', 'check_rows', 'Advice', 'choose',
-           'check_kind', 'backbone_for', 'rate_for', 'fills_gaps', 'check_options', 'check_pattern', 'train', 'learned',
-           'vectors_of', 'answers', 'line_of', 'verdict', 'report_on', 'save', 'changed', 'as_bytes', 'parts_of',
-           'read_file', 'same_backbone', 'load', 'network_from', 'texts_of', 'predict', 'answers_to']
+           'even_prior', 'prompted', 'shares_of', 'topic_words', 'a_thousand', 'shared_out', 'until_flat', 'network_of',
+           'tuned', 'learn', 'check_number', 'faults_of_labels', 'fault_of_row', 'clashes', 'check_rows', 'Advice',
+           'choose', 'check_kind', 'backbone_for', 'rate_for', 'fills_gaps', 'check_options', 'check_backbone',
+           'check_pattern', 'train', 'learned', 'made', 'vectors_of', 'answers', 'line_of', 'verdict', 'report_on',
+           'save', 'changed', 'as_bytes', 'parts_of', 'read_file', 'same_backbone', 'load', 'network_from', 'texts_of',
+           'predict', 'answers_to']
 
 # %% ../../notebooks/14_your_own_task.ipynb #export-imports
 import json
@@ -314,7 +315,8 @@ def topic_words(rows, labels, backbone, pattern, max_length, k=10) -> dict:
     Where there are too few, the words of `find_words` follow."""
     tokenizer, allowed = backbone.tokenizer, word_ids(backbone.tokenizer)
     hard = Template(SOFT_SLOT.sub("", pattern), tokenizer, max_length)
-    rows, gold = rows[:1000], torch.tensor(gold_of(rows[:1000]))
+    rows = a_thousand(rows, len(labels))
+    gold = torch.tensor(gold_of(rows))
     log_p = mask_logits(backbone, hard, rows).cpu()[:, allowed].log_softmax(-1)
     shares, worth = shares_of(rows, len(labels), tokenizer, allowed), []
     for label in range(len(labels)):
@@ -327,8 +329,20 @@ def topic_words(rows, labels, backbone, pattern, max_length, k=10) -> dict:
     return shared_out(torch.stack(worth), labels, allowed, tokenizer, k)
 
 # %% ../../notebooks/14_your_own_task.ipynb #shared-out
+def a_thousand(rows: list[dict], labels: int) -> list[dict]:
+    """A thousand rows at most, alike for each label, in their order."""
+    gold, each = gold_of(rows), max(1, 1000 // labels)
+    some = [i for c in range(labels) for i in np.flatnonzero(gold == c)[:each]]
+    return taken(rows, sorted(some))
+
+
 def shared_out(worth, labels, allowed, tokenizer, k) -> dict[str, list[str]]:
     """The k best words of each label, none for two, by their worth (C, V)."""
+    if k * len(labels) > len(allowed):
+        raise ValueError(
+            f"The model knows {len(allowed)} whole words, too few for {len(labels)} "
+            "labels: choose another method."
+        )
     table = worth.repeat(k, 1).numpy()
     places, words = linear_sum_assignment(table, maximize=True)
     order = np.argsort(-table[places, words], kind="stable")
@@ -450,7 +464,7 @@ def fault_of_row(number: int, row, labels: list[str]) -> str | None:
     """What is wrong with one row, taken alone."""
     row = row if isinstance(row, dict) else {}
     text, label = row.get("text"), row.get("label")
-    if not isinstance(text, str) or not text.strip():
+    if not isinstance(text, str) or not same_text(text):
         return f"Row {number} has no text: write one, or drop the row."
     if "text_b" in row:
         return (
@@ -534,7 +548,8 @@ WHY = {
     "top layers": "enough rows to move the last layers",
     "all weights": "enough rows to move the whole network",
     "prompt and all weights": "enough rows to move the whole network, through the "
-    "question that it already understands; compare the report of 'frozen encoder'",
+    "question that it already understands; train 'frozen encoder' too, and keep the "
+    "one with the better report",
 }
 
 
@@ -612,6 +627,8 @@ def check_options(method, backbone, labels, kind, rate, how: dict) -> None:
     check_number("max_length", how["max_length"], 1)
     if method not in METHODS:
         raise ValueError(f"method is {method!r}: choose one of {', '.join(METHODS)}.")
+    if method != "word counts":
+        check_backbone(backbone)
     if method in PROMPTS and not fills_gaps(backbone):
         raise ValueError(
             f"{backbone.name} fills no gaps, so it cannot be asked for {method}: "
@@ -625,13 +642,23 @@ def check_options(method, backbone, labels, kind, rate, how: dict) -> None:
     check_kind(kind)
     if how["pattern"] is not None:
         check_pattern(method, how["pattern"])
-    if how["words"] is not None and set(how["words"]) != set(labels):
+    words = how["words"] if isinstance(how["words"], Mapping) else {}
+    if how["words"] is not None and set(words) != set(labels):
         raise ValueError(
-            f"There are label words for {', '.join(how['words']) or 'no label'}, and "
+            f"There are label words for {', '.join(words) or 'no label'}, and "
             f"the labels are {', '.join(labels)}: give words for each label."
         )
 
 # %% ../../notebooks/14_your_own_task.ipynb #check-pattern
+def check_backbone(backbone) -> None:
+    """Raises ValueError for anything but a backbone."""
+    if not isinstance(backbone, hub.Backbone):
+        raise ValueError(
+            f"The backbone is of the type {type(backbone).__name__}: give one that "
+            "`backbone_for` or `hub.load` returned."
+        )
+
+
 def check_pattern(method: str, pattern) -> None:
     """Raises ValueError for a template of two texts, or without a slot to train."""
     if not isinstance(pattern, str) or "{text_b}" in pattern:
@@ -681,6 +708,19 @@ def train(
 
 # %% ../../notebooks/14_your_own_task.ipynb #learned
 def learned(rows, labels, backbone, method, kind, how, x=None) -> OwnClassifier:
+    """What `made` returns; texts without words to count are refused in plain words."""
+    try:
+        return made(rows, labels, backbone, method, kind, how, x)
+    except ValueError as error:
+        if "empty vocabulary" not in str(error):
+            raise
+        raise ValueError(
+            "Too few of the texts hold a word of two letters or more, and the word "
+            "counts need some: give longer texts, or more of them."
+        ) from None
+
+
+def made(rows, labels, backbone, method, kind, how, x) -> OwnClassifier:
     """`learn`, with label words out of the texts where they are no opinions; `x` are
     the vectors of a frozen encoder."""
     length = how["max_length"]
@@ -775,19 +815,29 @@ def save(path: str | Path, found: OwnClassifier, backbone) -> None:
         save_file(tensors, str(part), metadata=about)
         part.replace(path)
     except (OSError, SafetensorError) as error:
+        if part.is_file():
+            part.unlink()
         raise ValueError(
             f"{path} cannot be written ({error}): give a file in an existing folder."
         ) from None
 
 # %% ../../notebooks/14_your_own_task.ipynb #parts
 def changed(network, backbone) -> dict[str, torch.Tensor]:
-    """What of a network is not in its backbone: new parts, and weights that moved."""
+    """What of a network is not in its backbone: new parts, and weights that moved.
+
+    Raises ValueError when the network was made from another kind of backbone.
+    """
     whole = isinstance(network, SoftPrompt)
     old = (backbone.model if whole else backbone.model.base_model).state_dict()
     own = {}
     for name, value in network.state_dict().items():
-        before = old.get(name.removeprefix("model."))
-        if not name.startswith("model.") or not torch.equal(value, before):
+        before, new = old.get(name.removeprefix("model.")), name[:6] != "model."
+        if not new and (before is None or before.shape != value.shape):
+            raise ValueError(
+                f"The classifier was not trained on {backbone.name}: save it with the "
+                "backbone that it was trained on."
+            )
+        if new or not torch.equal(value, before):
             own[f"network.{name}"] = value
     return own
 
@@ -817,6 +867,7 @@ def parts_of(found: OwnClassifier, backbone) -> tuple[dict, dict]:
         "weights": "none",
     }
     if network is not None:
+        check_backbone(backbone)
         tensors |= changed(network, backbone)
         about["backbone"] = backbone.name
         about["weights"] = hub.weights_hash(backbone.model)
@@ -858,6 +909,7 @@ def read_file(path: str | Path) -> tuple[dict[str, str], dict[str, torch.Tensor]
 
 def same_backbone(name: str, about: dict, backbone) -> None:
     """Raises ValueError unless the file belongs to this backbone."""
+    check_backbone(backbone)
     weights = hub.weights_hash(backbone.model)
     if about["weights"] != weights:
         raise ValueError(
@@ -917,6 +969,11 @@ def texts_of(stream: Iterable[dict], column: str) -> Iterator[str]:
         if isinstance(text, str) and text.strip():
             yield text.strip()
             continue
+        if isinstance(row, str):
+            raise ValueError(
+                f"Row {number} of the stream is a text: give rows, such as "
+                f"{{{column!r}: 'a text'}}."
+            )
         columns = [str(name) for name in row] if isinstance(row, Mapping) else []
         if column not in columns and columns[:1] and columns[0][:1] == "\ufeff":
             raise ValueError(
@@ -938,10 +995,15 @@ def predict(
     """Yields (label, its probability) for each row of a stream, in order, with at most
     `at_once` rows in memory.
 
-    Raises ValueError for a wrong `at_once` at once, and for a row that has no text in
-    the column `text` after the answers to the rows before it.
+    Raises ValueError for a wrong `at_once` or stream at once, and for a row that has no
+    text in the column `text` after the answers to the rows before it.
     """
     check_number("at_once", at_once, 1)
+    if isinstance(stream, (str, Mapping)) or not isinstance(stream, Iterable):
+        raise ValueError(
+            f"The stream is of the type {type(stream).__name__}: give a list of rows, "
+            f"or another iterable of them, such as [{{{text!r}: 'a text'}}]."
+        )
     return answers_to(found, texts_of(stream, text), at_once)
 
 
