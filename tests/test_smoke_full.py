@@ -36,6 +36,7 @@ from transformers import (
 from prompttune_utils import hub, rates
 from prompttune_utils.cache import Cache, bound, call_key, given_back
 from prompttune_utils.data import load_task
+from prompttune_utils.identity import label
 from prompttune_utils.training import fit
 from tools import notebooks
 
@@ -201,7 +202,7 @@ def first_call(self, run, *arguments, **named):
     for `Cache.get`. What a chapter asks the minis for by name is read as it was
     kept."""
     if self.scale == "mini":
-        name = run.__name__
+        name = label(run)
         new = {"run": name, "arguments": bound(run, name, arguments, named)}
         call = call_key(new)
         return given_back(self.entries[call, self.calls[call][0]])
