@@ -66,7 +66,7 @@ def classify(name: str, results: Recorded) -> None:
     """All methods of chapter 13 on one classification task, 16 rows a class."""
 
     def benchmark(name, method, rate, steps, seed):
-        hits = unpack(run(method, name, SHOTS, rate, seed, steps)["test"]["right"])
+        hits = unpack(run(method, name, SHOTS, rate, seed, steps)["right"])
         return {"accuracy": float(hits.mean())}
 
     gold = [row["label"] for row in rows_to_test(load_task(name), 400)]
