@@ -2,17 +2,20 @@
 dev rows, inside its grid, by the chapter that the entry names.
 
 They stand in `assets/rates.json`. A chapter chooses with `choose`; later chapters read
-with `rate`.
+with `rate`. Which rates to try, `to_try` says.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+import numpy as np
+
 from prompttune_utils.hub import ASSETS, scale
 from prompttune_utils.results import RECORDED_BY, recording
 
 FILE = ASSETS / "rates.json"
+LADDER = [float(f"{a}e{b}") for b in range(-7, 4) for a in (1, 3)]  # 1e-7, 3e-7, ...
 
 
 def entries() -> dict[str, dict]:
@@ -22,6 +25,39 @@ def entries() -> dict[str, dict]:
 
 def _key(method: str, backbone: str, task: str, shots: int | str) -> str:
     return f"{method} | {backbone} | {task} | {shots}"
+
+
+def to_try(
+    first: float | Sequence[float], found: Mapping[float, float | Sequence[float]]
+) -> list[float]:
+    """The learning rates to try next, none when the best of all lies between two others
+    or equals one that does.
+
+    Args:
+        first: rates of `LADDER` to begin with; one alone is the middle one of three.
+            After them comes one more at a time, beside whichever outer one is the best.
+        found: learning rate -> what was reached on dev rows, the higher, the better.
+
+    Raises:
+        ValueError: the next rate would lie beyond `LADDER`.
+    """
+    if isinstance(first, float):
+        at = LADDER.index(first)
+        first = LADDER[at - 1 : at + 2]
+    if left := [rate for rate in first if rate not in found]:
+        return left
+    low, high = LADDER.index(min(found)), LADDER.index(max(found))
+    outer = np.mean(found[LADDER[low]]), np.mean(found[LADDER[high]])
+    between = [np.mean(found[r]) for r in found if LADDER[low] < r < LADDER[high]]
+    if max(between) >= max(outer):
+        return []
+    at = low - 1 if outer[0] >= outer[1] else high + 1
+    if not 0 <= at < len(LADDER):
+        raise ValueError(
+            f"The best learning rate lies beyond {LADDER[0]:g} to {LADDER[-1]:g}: look "
+            "at the method, or at the scale of what it trains."
+        )
+    return [LADDER[at]]
 
 
 def choose(

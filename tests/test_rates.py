@@ -50,3 +50,18 @@ def test_every_kept_rate_lies_inside_its_grid():
         grid = {float(rate): value for rate, value in entry["dev"].items()}
         assert min(grid) < entry["rate"] < max(grid), key
         assert grid[entry["rate"]] == max(grid.values()), key
+
+
+def test_first_three_then_one_more_beside_the_better_outer_one():
+    assert rates.to_try(1e-3, {}) == [3e-4, 1e-3, 3e-3]
+    assert rates.to_try([1e-3, 3e-3, 1e-2], {1e-3: 0.5}) == [3e-3, 1e-2]
+    rising = {3e-4: [0.5, 0.7], 1e-3: [0.7, 0.7], 3e-3: [0.8, 0.7]}
+    assert rates.to_try(1e-3, rising) == [1e-2]
+    assert rates.to_try(1e-3, rising | {1e-2: 0.75}) == []  # as good as one between
+    assert rates.to_try(1e-3, {3e-4: 0.6, 1e-3: 0.5, 3e-3: 0.5}) == [1e-4]
+
+
+def test_a_search_that_leaves_the_ladder_says_so():
+    low, middle, high = rates.LADDER[:3]
+    with pytest.raises(ValueError, match="lies beyond 1e-07 to 3000: look at the meth"):
+        rates.to_try(middle, {low: 0.9, middle: 0.5, high: 0.5})

@@ -53,7 +53,7 @@ def p_tuning(words: Mapping[str, str] | None = None) -> Drawing:
     kinds = {0: orange, 1: blue, 2: orange, 4: orange, 5: green}
     sheet.tokens(tokens, 448, kinds, gap=16)
 
-    sheet.heading(524, "3  Re-parameterisation", "after the training", 262)
+    sheet.heading(524, "3  Reparameterization", "after the training", 262)
     sheet.box(
         MARGIN + 8, 546, 204, 62, "plain", "LSTM and MLP: thrown away", dashed=True
     )
