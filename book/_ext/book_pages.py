@@ -390,8 +390,8 @@ def repeated(found: dict[str, dict]) -> dict[str, str]:
 
 
 def totals(root: Path) -> str:
-    """A table row for each verdict: how many parts have it, and how many claims have it
-    in all their parts."""
+    """A table row for each verdict: how many parts have it, and how many claims count
+    so as a whole."""
     from prompttune_utils import claims
 
     found, parts, whole = verdicts(root), [], []
