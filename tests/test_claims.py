@@ -1,12 +1,13 @@
 """The rule for verdicts: its interval covers what it says, each verdict has its case,
 and what was not announced is refused."""
 
-import importlib.util
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from colours import contrast
 
 from prompttune_utils import claims
 from prompttune_utils.evaluation import mean_interval
@@ -320,64 +321,90 @@ def test_the_ledger_of_the_course():
 # the page
 
 
-@pytest.fixture(scope="module")
-def book_pages():
-    spec = importlib.util.spec_from_file_location(
-        "book_pages", ROOT / "book" / "_ext" / "book_pages.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
 def book(file, tmp_path, book_pages, monkeypatch):
-    """A repository with a chapter that answered by parts, and one the old way."""
+    """A repository with a chapter that answered by parts."""
     root = tmp_path / "book"
     results = root / book_pages.RESULTS
     results.mkdir(parents=True)
     (root / "notebooks").mkdir()
-    for chapter in ("97_old", "98_other", "99_toy"):
+    for chapter in ("98_other", "99_toy"):
         (root / "notebooks" / f"{chapter}.ipynb").write_text("")
     (root / book_pages.CLAIMS).write_text(TOML, encoding="utf-8")
-    old = {"settings": {"claim": "C97"}, "value": {"verdict": "needs scale"}}
-    old["value"]["answer"] = "a less b; 0.1 +- 0.2"
-    before = {"settings": {"claim": "C99"}, "value": old["value"]}  # not any more
-    (results / "97_old.json").write_text(json.dumps([old]))
-    (results / "99_toy.json").write_text(json.dumps([before]))
     monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
     claims.judge("C99", differences(0.03), results)
     return root
 
 
 def test_answers_in_the_book(book, book_pages):
-    assert book_pages.answer(book, "C97", "97_old") == (
-        "**needs scale**, [](../notebooks/97_old.ipynb): a less b; 0.1 ± 0.2"
-    )
+    badge = book_pages.badge
     assert book_pages.answer(book, "C98", "98_other") == (
-        "**not testable here**, [](../notebooks/98_other.ipynb): no model is large "
-        "enough"
+        f"{badge('not testable here')} no model is large enough. "
+        "[](../notebooks/98_other.ipynb)"
     )
-    head, empty, *lines = book_pages.answer(book, "C99", "99_toy").splitlines()
-    assert head == "**in part**, [](../notebooks/99_toy.ipynb)" and empty == ""
-    assert lines[0].startswith("  - **undecided** · two: a minus b; +0.03")
-    assert "accuracy, matters from +0.02, Holm's p " in lines[0]
-    assert lines[0].endswith(" rows would decide.") and "mini-bert" in lines[0]
-    assert lines[1].startswith("  - **reproduced** · seeds: a minus b, no worse; ")
-    assert lines[2] == "  - **not testable here** · large: there is none."
-    p = [part["p"] for part in book_pages.verdicts(book)["99_toy", "C99"].values()]
+    head, _, *lines = book_pages.answer(book, "C99", "99_toy").splitlines()
+    assert head == (
+        f"{badge('in part')} 1 part reproduced, 1 undecided, 1 not testable here; "
+        "{ref}`the cell that shows it <claim-c99>` in [](../notebooks/99_toy.ipynb)"
+    )
+    assert all(line.startswith("  ") for line in lines)  # under the claim
+    fold, css, _, _, two, _, under_two, seeds, _, under_seeds, large, *end = lines
+    assert (fold, css) == ("  :::{dropdown} The 3 parts", "  :class-body: claim-parts")
+    assert two == f"  - {badge('undecided')} **two**: a minus b."
+    assert under_two.startswith("    +0.03") and " accuracy; wanted: more" in under_two
+    assert "; mini-bert, 5 seeds × 40 rows; Holm's p " in under_two
+    assert under_two.endswith(" rows would decide.")
+    assert seeds == f"  - {badge('reproduced')} **seeds**: a minus b, no worse."
+    assert " steps; wanted: more than -1; mini-gpt, 5 seeds; Holm" in under_seeds
+    assert large.startswith(f"  - {badge('not testable here')} **large**: the same on")
+    assert end == ["  ", "    there is none.", "  ", "  :::"]
     found = book_pages.verdicts(book)["99_toy", "C99"].values()
+    p = [part["p"] for part in found]
     assert [part["holm"] for part in found] == claims.holm(p)
 
 
-def test_totals_count_parts(book, book_pages):
+def test_a_part_says_what_another_model_gave(book_pages):
+    def given(backbone, verdict):
+        return {"backbone": backbone, "verdict": verdict}
+
+    found = {
+        "en": given("mini-bert", "reproduced"),
+        "mini-bert-s, en": given("mini-bert-s", "undecided"),
+        "en, SmolLM2": given("SmolLM2-135M-Instruct", "reproduced"),
+        "zh": given("mini-bert", "reproduced"),
+        "mini-bert": given("mini-bert", "reproduced"),  # no more than a model's name
+        "mini-gpt": given("mini-gpt", "reproduced"),
+    }
+    assert book_pages.repeated({}, found) == {
+        "en": "the same on mini-bert-s undecided, on SmolLM2-135M-Instruct reproduced",
+        "mini-bert-s, en": "the same on mini-bert reproduced, "
+        "on SmolLM2-135M-Instruct reproduced",
+        "en, SmolLM2": "the same on mini-bert reproduced, on mini-bert-s undecided",
+    }
+
+
+def test_totals_count_parts_and_claims(book, book_pages):
+    words = ["reproduced", "contradicted", "undecided", "not testable here", "in part"]
+    counts = ["1 | -", "- | -", "1 | -", "2 | 1", "- | 1"]
     assert book_pages.totals(book).splitlines() == [
-        "| reproduced | 1 |",
-        "| contradicted | 0 |",
-        "| undecided | 1 |",
-        "| not testable here | 2 |",
-        "| needs scale | 1 |",
+        *(f"| {book_pages.badge(w)} | {n} |" for w, n in zip(words, counts)),
+        "| all | 4 | 2 |",
     ]
+    assert book_pages.corrected(book).startswith(
+        "Of the 1 parts that are reproduced or contradicted, 1 have a Holm's p below"
+    )
+
+
+def test_a_badge_is_more_than_its_colour(book_pages):
+    badges = [book_pages.badge(word) for word in (*claims.VERDICTS, "in part")]
+    signs = [re.search(r'<span aria-hidden="true">(.)</span>', b)[1] for b in badges]
+    assert len(set(signs)) == len(badges) and "not testable here</span>" in badges[3]
+    css = (ROOT / "book" / "_static" / "custom.css").read_text(encoding="utf-8")
+    rule = r"(dark.*)?\.verdict\.([\w-]+) {{ color: (#\w{6}); }}"
+    colours = re.findall(rule.replace("{{", "{").replace("}}", "}"), css)
+    assert len(colours) == 2 * len(badges)
+    for dark, kind, colour in colours:
+        assert contrast(colour, "#1f262e" if dark else "#f3f4f5") > 4.5, (dark, kind)
 
 
 def test_answers_to_other_parts_than_were_written_down(book, book_pages):
@@ -387,6 +414,24 @@ def test_answers_to_other_parts_than_were_written_down(book, book_pages):
         ValueError, match="99_toy.claims.json answers other parts of C9"
     ):
         book_pages.answer(book, "C99", "99_toy")
+
+
+def test_claims_without_an_answer(book, book_pages):
+    for number, chapter in (("C97", "99_toy"), ("C99", "98_other")):
+        with pytest.raises(
+            ValueError, match=f"claims.toml has no {number} of {chapter}"
+        ):
+            book_pages.answer(book, number, chapter)
+    (book / book_pages.RESULTS / "99_toy.claims.json").unlink()
+    with pytest.raises(ValueError, match="99_toy gives no answer to C99: call claims"):
+        book_pages.answer(book, "C99", "99_toy")
+
+
+def test_answers_by_the_first_editions_rule_are_refused(book, book_pages):
+    old = {"settings": {"claim": "C97"}, "value": {"verdict": "needs scale"}}
+    (book / book_pages.RESULTS / "98_other.json").write_text(json.dumps([old]))
+    with pytest.raises(ValueError, match="98_other.json answers C97 by the rule of"):
+        book_pages.totals(book)
 
 
 def test_the_file_is_packaged():

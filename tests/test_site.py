@@ -18,7 +18,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from prompttune_utils import drawings, plots
-from prompttune_utils.results import FOLDER
+from prompttune_utils.claims import ledger
 from tests.colours import contrast
 from tools.notebooks import BUDGETS, ROOT, build_book, chapters
 
@@ -241,25 +241,30 @@ def test_ledger_has_every_claim_and_every_answer(site):
     claims = re.findall(r"^C(\d\d)\. ", page, re.M)
     answered = re.findall(r"^C(\d\d)\. .*\n: % answer C\1 \w+$", page, re.M)
     assert claims == answered == [f"{i + 1:02}" for i in range(len(claims))]
-    shown = (
-        parsed(site / "book" / "claims.html")
-        .select_one("article")
-        .get_text()
-        .replace("\u2019", "'")
-    )
-    recorded = [
-        e
-        for n in chapters()
-        if (f := FOLDER / f"{n.stem}.json").exists()
-        for e in json.loads(f.read_text(encoding="utf-8"))
-        if "claim" in e["settings"]
-    ]
-    assert recorded and "% answer" not in shown
-    assert [
-        e["settings"]
-        for e in recorded
-        if e["value"]["answer"].replace(" +- ", " ± ") not in " ".join(shown.split())
-    ] == []
+    shown = plain(parsed(site / "book" / "claims.html").select_one("article"))
+    assert "% answer" not in shown
+    for number, claim in ledger().items():
+        assert f"{number}. {claim['says']}" in shown
+        parts = [f"{name}: {part['says']}" for name, part in claim["parts"].items()]
+        assert [part for part in parts if part not in shown] == [], number
+
+
+def plain(node) -> str:
+    """The text of a page with the quotation marks of its source."""
+    text = " ".join(node.get_text().split())
+    return re.sub("[‘’]", "'", re.sub("[“”]", '"', text))
+
+
+def test_ledger_leads_to_the_cell_that_shows_a_claim(site):
+    page = parsed(site / "book" / "claims.html")
+    links = [a["href"] for a in page.select("article a[href*='#claim-c']")]
+    tested = [n for n, claim in ledger().items() if "not_testable" not in claim]
+    assert sorted(link[-3:] for link in links) == sorted(map(str.lower, tested))
+    for link in links:
+        file, _, place = link.partition("#")
+        chapter = parsed(site / "book" / file)
+        number = f'"{place.removeprefix("claim-").upper()}"'
+        assert number in chapter.select_one(f"#{place}").get_text()
 
 
 def test_table_of_speed(book_pages, tmp_path):
@@ -321,18 +326,6 @@ def test_every_table_has_its_place(book_pages):
         assert {line for line in lines if line.startswith("% ")} == {
             f"% {table.__name__}" for table in tables
         }, page
-
-
-def test_ledger_wants_an_answer_of_every_chapter_that_is_there(book_pages, tmp_path):
-    assert (
-        book_pages.answer(tmp_path, "C99", "77_none")
-        == "*Not tested yet*: its chapter is planned."
-    )
-    assert book_pages.answer(ROOT, "C39", "10_p_tuning").startswith(
-        "**reproduced**, [](../notebooks/10_p_tuning.ipynb)\n"
-    )
-    with pytest.raises(ValueError, match="10_p_tuning gives no answer to C99: add one"):
-        book_pages.answer(ROOT, "C99", "10_p_tuning")
 
 
 def test_status_names_the_budgets():

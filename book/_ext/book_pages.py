@@ -16,6 +16,7 @@ import yaml
 RESULTS = Path("prompttune_utils", "assets", "results")
 CLAIMS = Path("prompttune_utils", "assets", "claims.toml")
 VERDICTS = ("reproduced", "contradicted", "undecided", "not testable here")
+SIGNS = dict(zip((*VERDICTS, "in part"), "✓✗?–◐"))
 TIMINGS = RESULTS / "timings.json"
 EXTRAS = ("book", "real", "test")
 REAL = "real/real_figures"
@@ -232,34 +233,7 @@ def measured_rows(root: Path, rows: dict[str, list[dict]]) -> str:
     return "\n".join(lines) or "| - | - | - | - |"
 
 
-def answer(root: Path, claim: str, chapter: str) -> str:
-    """What a chapter recorded of a claim, as markdown. Raises ValueError where it is
-    there and recorded nothing."""
-    if not (root / "notebooks" / f"{chapter}.ipynb").exists():
-        return "*Not tested yet*: its chapter is planned."
-    declared = declared_claims(root).get(claim, {})
-    if "not_testable" in declared:
-        return (
-            f"**not testable here**, [](../notebooks/{chapter}.ipynb):"
-            f" {declared['not_testable']}"
-        )
-    found = verdicts(root).get((chapter, claim))
-    if found is not None:
-        return answer_by_parts(declared, found, chapter)
-    recorded = root / RESULTS / f"{chapter}.json"
-    entries = (
-        json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
-    )
-    found = [e["value"] for e in entries if e["settings"] == {"claim": claim}]
-    if not found:
-        raise ValueError(
-            f"book/claims.md: {chapter} gives no answer to {claim}: add one to its"
-            " claims cell and run `make results`."
-        )
-    return (
-        f"**{found[0]['verdict']}**, [](../notebooks/{chapter}.ipynb):"
-        f" {found[0]['answer'].replace(' +- ', ' ± ')}"
-    )
+# ---- the ledger of claims
 
 
 def declared_claims(root: Path) -> dict[str, dict]:
@@ -274,10 +248,12 @@ def verdicts(root: Path) -> dict[tuple[str, str], dict[str, dict]]:
     part -> answer, with `holm`, its p value adjusted for all parts of the ledger.
 
     Raises:
-        ValueError: an answer has other parts than were written down.
+        ValueError: an answer has other parts than were written down, or a chapter
+            answers by the rule of the first edition.
     """
     from prompttune_utils import claims
 
+    refuse_old_answers(root)
     declared, found = declared_claims(root), {}
     for kept in sorted((root / RESULTS).glob("*.claims.json")):
         chapter = kept.name.removesuffix(".claims.json")
@@ -296,54 +272,154 @@ def verdicts(root: Path) -> dict[tuple[str, str], dict[str, dict]]:
     return found
 
 
-def answer_by_parts(declared: dict, found: dict[str, dict], chapter: str) -> str:
-    """The answer to a claim as markdown: its verdict, and a line for each part."""
+def refuse_old_answers(root: Path) -> None:
+    """The first edition's chapters kept their verdicts among their results."""
+    for notebook in sorted((root / "notebooks").glob("*.ipynb")):
+        kept = root / RESULTS / f"{notebook.stem}.json"
+        for entry in json.loads(kept.read_text("utf-8")) if kept.exists() else []:
+            if "claim" in entry["settings"]:
+                raise ValueError(
+                    f"{kept.name} answers {entry['settings']['claim']} by the rule of "
+                    "the first edition: let the chapter call claims.judge, and delete "
+                    "the entry."
+                )
+
+
+def badge(word: str) -> str:
+    """A verdict as HTML: a sign and the word, so that colour never stands alone."""
+    sign = f'<span aria-hidden="true">{SIGNS[word]}</span>'
+    return f'<span class="verdict {word.replace(" ", "-")}">{sign} {word}</span>'
+
+
+def answer(root: Path, number: str, chapter: str) -> str:
+    """The answer to a claim as markdown: the verdict, how many parts have which, a link
+    to the cell that shows it, and the parts, folded.
+
+    Raises:
+        ValueError: the claim was not written down for this chapter, or not answered.
+    """
     from prompttune_utils import claims
 
-    lines, words = [], []
-    for name, part in declared["parts"].items():
-        if "not_testable" in part:
-            words.append("not testable here")
-            said = part["not_testable"]
-        else:
-            given = found[name]
-            words.append(given["verdict"])
-            said = (
-                f"{part['says']}; {claims.effect(given)} {given['unit']}, matters from"
-                f" {given['smallest']:+.3g}, Holm's p {given['holm']:.2g},"
-                f" {given['backbone']}"
-            )
-            if given["verdict"] == "undecided":
-                said += f"; {claims.would_decide(given)}"
-        lines.append(f"  - **{words[-1]}** · {name}: {said}.")
-    head = f"**{claims.whole(words)}**, [](../notebooks/{chapter}.ipynb)"
-    return "\n".join([head, "", *lines])
+    declared = declared_claims(root).get(number)
+    if declared is None or declared["chapter"] != chapter:
+        raise ValueError(
+            f"book/claims.md: claims.toml has no {number} of {chapter}: write it there."
+        )
+    link = f"[](../notebooks/{chapter}.ipynb)"
+    if "not_testable" in declared:
+        return f"{badge('not testable here')} {declared['not_testable']}. {link}"
+    found = verdicts(root).get((chapter, number))
+    if found is None:
+        raise ValueError(
+            f"book/claims.md: {chapter} gives no answer to {number}: call claims.judge "
+            "in it and run `make results`."
+        )
+    words = [found.get(name, UNTESTED)["verdict"] for name in declared["parts"]]
+    again, said = repeated(declared, found), part_said
+    lines = [
+        f"- {badge(word)} **{name}**: {said(part, found.get(name), again.get(name))}"
+        for word, (name, part) in zip(words, declared["parts"].items())
+    ]
+    where = f"{{ref}}`the cell that shows it <{cell_label(number)}>` in {link}"
+    counts = f"{counted(words)}; {where}"
+    folded = f":::{{dropdown}} {parts_named(words)}\n:class-body: claim-parts\n\n"
+    block = [f"{badge(claims.whole(words))} {counts}", "", folded, *lines, "", ":::"]
+    return "\n".join(block).replace("\n", "\n  ")
+
+
+UNTESTED = {"verdict": "not testable here"}
+
+
+def cell_label(number: str) -> str:
+    """The label of the cell in which a claim is judged."""
+    return f"claim-{number.lower()}"
+
+
+def parts_named(words: list[str]) -> str:
+    return f"The {len(words)} parts" if len(words) > 1 else "Its one part"
+
+
+def counted(words: list[str]) -> str:
+    """How many parts have which verdict: `3 parts reproduced, 1 undecided`."""
+    kinds = [(sum(w == kind for w in words), kind) for kind in VERDICTS]
+    first, *others = [(count, kind) for count, kind in kinds if count]
+    parts = "part" if first[0] == 1 else "parts"
+    said = [f"{first[0]} {parts} {first[1]}", *(f"{n} {kind}" for n, kind in others)]
+    return ", ".join(said)
+
+
+def part_said(part: dict, given: dict | None, again: str | None) -> str:
+    """What stands in the ledger of a part: what was compared, and under it the
+    numbers."""
+    from prompttune_utils import claims
+
+    if given is None:
+        return f"{part['says']}.\n\n  {part['not_testable']}."
+    counts = " × ".join(f"{given[n]} {n}" for n in ("seeds", "rows") if n in given)
+    p = f"{given['holm']:.2g}" if given["holm"] >= 0.001 else "below 0.001"
+    numbers = [
+        f"{claims.effect(given)} {given['unit']}",
+        f"wanted: more than {given['smallest']:+.3g}",
+        f"{given['backbone']}, {counts}",
+        f"Holm's p {p}",
+    ]
+    if given["verdict"] == "undecided":
+        numbers.append(claims.would_decide(given))
+    if again:
+        numbers.append(again)
+    return f"{part['says']}.\n\n  {'; '.join(numbers)}."
+
+
+def repeated(declared: dict, found: dict[str, dict]) -> dict[str, str]:
+    """For each part that was tested on another model too, what came out there. Parts
+    are the same when their names are, but for the model."""
+    models = {m for given in found.values() for m in given["backbone"].split(", ")}
+    names = {name: name.split(", ") for name in found}
+    keys = {
+        name: frozenset(w for w in words if not any(m.startswith(w) for m in models))
+        for name, words in names.items()
+    }
+    said = {}
+    for name, given in found.items():
+        others = [
+            f"{other['backbone']} {other['verdict']}"
+            for twin, other in found.items()
+            if keys[twin] == keys[name] != frozenset()
+            and other["backbone"] != given["backbone"]
+        ]
+        if others:
+            said[name] = f"the same on {', on '.join(others)}"
+    return said
 
 
 def totals(root: Path) -> str:
-    """A table row for each verdict, with the number of parts that have it; an answer of
-    a chapter that has not moved to parts yet counts as one, in its own words."""
-    declared, found = declared_claims(root), verdicts(root)
-    counts = dict.fromkeys(VERDICTS, 0)
-    for parts in found.values():
-        for given in parts.values():
-            counts[given["verdict"]] += 1
-    for number, claim in declared.items():
-        if "not_testable" in claim:
-            counts["not testable here"] += 1
-        elif (claim["chapter"], number) in found:
-            untested = [p for p in claim["parts"].values() if "not_testable" in p]
-            counts["not testable here"] += len(untested)
-    for notebook in sorted((root / "notebooks").glob("*.ipynb")):
-        kept = root / RESULTS / f"{notebook.stem}.json"
-        entries = json.loads(kept.read_text("utf-8")) if kept.exists() else []
-        for entry in entries:
-            number = entry["settings"].get("claim")
-            moved = "not_testable" in declared.get(number, {})
-            if number and not moved and (notebook.stem, number) not in found:
-                word = entry["value"]["verdict"]
-                counts[word] = counts.get(word, 0) + 1
-    return "\n".join(f"| {word} | {count} |" for word, count in counts.items())
+    """A table row for each verdict: how many parts have it, and how many claims have it
+    in all their parts."""
+    from prompttune_utils import claims
+
+    found, parts, whole = verdicts(root), [], []
+    for number, claim in declared_claims(root).items():
+        given = found.get((claim["chapter"], number), {})
+        words = [given.get(name, UNTESTED)["verdict"] for name in claim["parts"]]
+        words = words or ["not testable here"]
+        parts, whole = parts + words, [*whole, claims.whole(words)]
+    lines = [
+        f"| {badge(word)} | {parts.count(word) or '-'} | {whole.count(word) or '-'} |"
+        for word in (*VERDICTS, "in part")
+    ]
+    return "\n".join([*lines, f"| all | {len(parts)} | {len(whole)} |"])
+
+
+def corrected(root: Path) -> str:
+    """How many decided parts stay decided after the correction."""
+    given = [part for parts in verdicts(root).values() for part in parts.values()]
+    decided = [part for part in given if part["verdict"] != "undecided"]
+    stay = sum(part["holm"] < 0.05 for part in decided)
+    return (
+        f"Of the {len(decided)} parts that are reproduced or contradicted, {stay} have "
+        "a Holm's p below 0.05; of the others, expect some to come out otherwise when "
+        "the experiment is repeated."
+    )
 
 
 def further(root: Path) -> str:
@@ -355,6 +431,18 @@ def further(root: Path) -> str:
         if f"% answer {number} " not in page
     ]
     return "\n".join(["## Further claims\n", *lines]) if lines else ""
+
+
+def label_claims(app, doctree) -> None:
+    """Each cell that judges a claim can be linked to by `claim-c06`."""
+    from docutils import nodes
+
+    labels = app.env.get_domain("std").anonlabels
+    for cell in doctree.findall(nodes.container):
+        if cell.get("nb_element") == "cell_code":
+            for number in re.findall(r'\bclaims\.judge\(\s*"(C\d\d)"', cell.astext()):
+                cell["ids"].append(cell_label(number))
+                labels[cell_label(number)] = app.env.docname, cell_label(number)
 
 
 def colab(root: Path) -> str:
@@ -384,7 +472,7 @@ def colab(root: Path) -> str:
 
 
 TABLES = {
-    "book/claims": (totals, further),
+    "book/claims": (totals, corrected, further),
     "book/index": (contents,),
     "book/running": (colab,),
     "book/real_model": (real_decoder, real_encoder),
@@ -510,6 +598,7 @@ def first_page_icon(app, error) -> None:
 def setup(app) -> dict:
     app.connect("source-read", fill)
     app.connect("doctree-read", hide_marks)
+    app.connect("doctree-read", label_claims)
     app.connect(
         "doctree-read", dark_figures, priority=100
     )  # before images are gathered
