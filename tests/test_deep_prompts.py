@@ -4,6 +4,7 @@ Shapes, what gets gradients, what stays, what is refused, and entity F1 by hand.
 """
 
 import copy
+import random
 
 import pytest
 import torch
@@ -11,29 +12,38 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
     RobertaConfig,
     RobertaModel,
     T5Config,
     T5ForConditionalGeneration,
 )
 
-from prompttune_utils import hub
+from prompttune_utils import hub, tagged
 from prompttune_utils.methods.fine_tuning import HeadClassifier
+from prompttune_utils.methods.in_context_learning import InContext
 from prompttune_utils.methods.p_tuning import FreePrompt
 from prompttune_utils.methods.p_tuning_v2 import (
     DeepPrompts,
     InputPrompts,
+    PrefixDecoder,
     PrefixEncoder,
     PrefixTuned,
     Tagger,
     attentions,
+    begin_with,
     entity_f1,
+    give_prefix,
+    give_prompt,
     key_value_pairs,
+    remembered,
+    remembered_by_t5,
     spans,
     tag_rows,
 )
 from prompttune_utils.training import fit, trainable
-from tests.tiny import ENCODER, T5
+from tests.tiny import DECODER, ENCODER, T5
 
 TEXTS = ["A warm and funny book.", "冷的汤"]
 
@@ -41,7 +51,7 @@ TEXTS = ["A warm and funny book.", "冷的汤"]
 @pytest.fixture
 def bert():
     torch.set_num_threads(1)
-    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
+    return hub.load("masked_lm", name="mini-bert", verbose=False)
 
 
 def test_keys_and_values_of_a_prefix():
@@ -51,13 +61,13 @@ def test_keys_and_values_of_a_prefix():
     assert torch.equal(
         pairs[1][0, 1, 2], prefix[2, 2 * 6 + 3 : 2 * 6 + 6]
     )  # layer 1, keys, second head, third virtual token
-    assert trainable(PrefixEncoder(5, 4, 192)) == 2 * 4 * 5 * 192
+    assert trainable(PrefixEncoder(5, 5, 256)) == 2 * 5 * 5 * 256
 
 
 @pytest.mark.parametrize("hidden", [0, 32])
 def test_every_entry_of_the_prefix_and_nothing_else_moves(bert, hidden):
     before = hub.weights_hash(bert.model)
-    deep = DeepPrompts(bert.model.base_model, PrefixEncoder(5, 4, 192, hidden))
+    deep = DeepPrompts(bert.model.base_model, PrefixEncoder(5, 5, 256, hidden))
     inputs = bert.tokenizer(TEXTS, padding=True, return_tensors="pt")
 
     def loss(rows):
@@ -87,7 +97,7 @@ def test_every_entry_of_the_prefix_and_nothing_else_moves(bert, hidden):
 
 def test_a_text_too_long_for_the_prefix_is_named(bert):
     deep, limit = (
-        DeepPrompts(bert.model.base_model, PrefixEncoder(5, 4, 192)),
+        DeepPrompts(bert.model.base_model, PrefixEncoder(5, 5, 256)),
         bert.model.config.max_position_embeddings,
     )
     ids = torch.full((1, limit - 4), 9)
@@ -180,13 +190,13 @@ def test_text_and_prompt_fill_the_positions_and_no_more(kind, family):
 
 def test_prompts_of_another_width_are_refused(bert):
     encoder = bert.model.base_model
-    deep = DeepPrompts(encoder, PrefixEncoder(5, 4, 96))
+    deep = DeepPrompts(encoder, PrefixEncoder(5, 5, 96))
     with pytest.raises(
-        ValueError, match="A prefix of the width 768 does not fit 4 layers of 192: make"
+        ValueError, match="A prefix of the width 960 does not fit 5 layers of 256: make"
     ):
         read(deep, 8)
-    shallow = InputPrompts(encoder, FreePrompt(torch.zeros(5, 191)))
-    with pytest.raises(ValueError, match=r"shape \(5, 191\) does not fit word embedd"):
+    shallow = InputPrompts(encoder, FreePrompt(torch.zeros(5, 255)))
+    with pytest.raises(ValueError, match=r"shape \(5, 255\) does not fit word embedd"):
         read(shallow, 8)
     with pytest.raises(
         ValueError, match="A prefix of the width 7 cannot be shared by 2 layers of 3"
@@ -243,7 +253,7 @@ def test_control_tokens_among_the_words_stay_text(bert):
         lambda module, args, inputs: seen.append(inputs["input_ids"][0].tolist()),
         with_kwargs=True,
     )
-    assert tag_rows(tagger, [{"words": words}])[0][1] == "B-PER"
+    assert len(tag_rows(tagger, [{"words": words}])[0]) == 4
     hook.remove()
     tokenizer, controls = bert.tokenizer, set(bert.tokenizer.all_special_ids)
     assert [i for i in seen[0] if i in controls] == [
@@ -346,3 +356,152 @@ def test_dropout_of_the_frozen_model_does_not_blur_a_prefix(bert):
             assert torch.equal(model.scores(rows), first)
             alone = torch.cat([model.scores([row]) for row in rows])
             assert torch.allclose(alone, first, atol=1e-4)
+
+
+QUERY, WORDS = "{text} -> {label}\n", ["bad", "good"]
+ROWS = [
+    {"text": "A warm and funny book.", "label": 1, "target": "good"},
+    {"text": "Cold soup.", "label": 0, "target": "bad"},
+]
+
+
+@pytest.fixture
+def gpt():
+    return hub.load("causal_lm", name="mini-gpt-s", verbose=False)
+
+
+def test_a_prefix_that_remembers_words_does_what_the_words_do(gpt):
+    """Before a decoder, which reads the words first, it must be the same exactly."""
+    task = "say whether it is bad or good : "
+    asked = InContext(gpt.frozen(), QUERY, WORDS, task=task)
+    deep = PrefixDecoder(gpt, len(asked.prefix), QUERY, WORDS, sentence=task)
+    assert torch.allclose(deep.score(ROWS), asked.score(ROWS), atol=1e-3)
+    alone = torch.cat([deep.score([row]) for row in ROWS])  # without the padding
+    assert torch.allclose(deep.score(ROWS), alone, atol=1e-3)
+
+
+def test_heads_that_share_keys_and_values_share_the_prefix(gpt):
+    vocabulary = {"vocab_size": len(gpt.tokenizer)}
+    torch.manual_seed(0)
+    gpt.model = LlamaForCausalLM(LlamaConfig(**DECODER | vocabulary)).eval()
+    asked = InContext(gpt.frozen(), QUERY, WORDS, task="bad or good ? ")
+    count = len(asked.prefix)
+    deep = PrefixDecoder(gpt, count, QUERY, WORDS, sentence="bad or good ? ")
+    assert deep.trainable == count * 2 * 2 * 8  # two layers, two heads of four
+    assert torch.allclose(deep.score(ROWS), asked.score(ROWS), atol=1e-4)
+
+
+def test_a_decoder_trains_its_prefix_and_nothing_else(gpt):
+    before = hub.weights_hash(gpt.model)
+    deep = PrefixDecoder(gpt, 4, QUERY, WORDS, hidden=8, dropout=0.1)
+    fit(deep, ROWS, learning_rate=1e-2, steps=2, batch_size=2)
+    assert hub.weights_hash(gpt.model) == before
+    moved = {n for n, p in deep.named_parameters() if p.requires_grad}
+    assert moved and all(name.startswith("keys_values.") for name in moved)
+    with pytest.raises(ValueError, match="and mini-gpt-s reads 512: show fewer"):
+        PrefixDecoder(gpt, 512, QUERY, WORDS).score(ROWS)
+
+
+def test_what_an_encoder_remembers_is_what_it_computes(bert):
+    ids = bert.tokenizer("a warm book").input_ids
+    vectors = remembered(bert.model, ids)
+    encoder = bert.model.base_model
+    with torch.no_grad():
+        x = encoder.embeddings(torch.tensor([ids]))
+        first = encoder.encoder.layer[0].attention.self
+        assert torch.allclose(vectors[:, :256], first.key(x)[0], atol=1e-4)
+        assert torch.allclose(vectors[:, 256:512], first.value(x)[0], atol=1e-4)
+    for hidden in (0, 64):
+        torch.manual_seed(0)
+        prefix = PrefixEncoder(len(ids), 5, 256, hidden)
+        begin_with(prefix, vectors)
+        left = (prefix.computed() - vectors).square().mean() / vectors.var()
+        assert left < 0.2 and (hidden or left == 0)
+        assert all(p.grad is None for p in prefix.parameters())
+    with pytest.raises(ValueError, match="read as many tokens"):
+        begin_with(PrefixEncoder(len(ids) + 1, 5, 256), vectors)
+
+
+def test_what_a_t5_remembers_has_the_shapes_of_its_prefixes():
+    backbone = hub.load("seq2seq_lm", name="mini-t5-s", verbose=False)
+    ids = backbone.tokenizer("a warm book").input_ids
+    found = remembered_by_t5(backbone.model, ids)
+    tuned = PrefixTuned(backbone, len(ids), sentence="a warm book")
+    for kind, prefix in tuned.prefixes.items():
+        assert found[kind].shape == prefix.start.shape
+    block = backbone.model.encoder.block[0].layer[0]
+    with torch.no_grad():
+        x = block.layer_norm(backbone.model.shared(torch.tensor([ids])))
+        keys = block.SelfAttention.k(x)[0]
+    assert torch.allclose(found["encoder"][:, : keys.shape[1]], keys, atol=1e-4)
+    assert not any(m._forward_hooks for m in backbone.model.modules())
+
+
+@pytest.mark.parametrize("kind", ["deep", "input"])
+def test_prompt_and_head_have_rates_of_their_own(bert, kind):
+    torch.manual_seed(0)
+    method = HeadClassifier(bert, 2, "mean")
+    if kind == "deep":
+        give_prefix(method, 70, dropout=0.1, sentence="say bad or good : ")
+    else:
+        give_prompt(method, FreePrompt(torch.randn(70, 256)))
+    part = "model.prefix" if kind == "deep" else "model.prompt"
+    assert method.max_length == 192 - 70
+    start = copy.deepcopy(method)
+    fit(method, ROWS, learning_rate={part: 1e-9, "head": 0.1}, steps=2, batch_size=2)
+    for name, p in method.named_parameters():
+        moved = (p - start.get_parameter(name)).abs().max()
+        wanted = name.startswith("head.")
+        assert bool(moved > 1e-3) == wanted, name
+    with pytest.raises(ValueError, match="exceed the model's 192 positions"):
+        give_prefix(HeadClassifier(bert, 2), 190)
+
+
+def test_dropout_of_a_prefix_is_for_training_alone():
+    prefix = PrefixEncoder(4, 2, 8, dropout=0.5)
+    assert (prefix() == 0).any()
+    assert torch.equal(prefix.eval()(), prefix.start)
+
+
+def test_f1_is_that_of_seqeval():
+    """The same tags gave these numbers in seqeval 1.2.2."""
+    for tags, value in (
+        (tagged.TAGS[:5], 0.2210086733054931),
+        (TAGS, 0.27428571428571424),
+    ):
+        draw = random.Random(0)
+        said, gold = ([draw.choices(tags, k=12) for _ in range(200)] for _ in "ab")
+        assert entity_f1(said, gold) == pytest.approx(value, abs=1e-12)
+
+
+def test_sentences_of_the_splits_share_no_name():
+    for kind in ("name", "owner", "food"):
+        used = {}
+        for split in ("train", "dev", "test"):
+            rows = tagged.sentences(200, 0, split)
+            assert rows == tagged.sentences(200, 0, split)
+            used[split] = {
+                word
+                for row in rows
+                for word, tag in zip(row["words"], row["tags"], strict=True)
+                if tag.endswith(f"-{kind}")
+            }
+        assert len(used["train"]) >= 15 and not used["train"] & used["test"]
+        assert not used["dev"] & (used["train"] | used["test"])
+    assert len(tagged.names("train")) > 600
+
+
+def test_tags_of_the_sentences_are_sound():
+    for row in tagged.sentences(300, 1, "train"):
+        before = "O"
+        assert set(row["tags"]) <= set(tagged.TAGS)
+        for tag in row["tags"]:
+            assert not tag.startswith("I-") or before[2:] == tag[2:]
+            before = tag
+    near = [
+        " ".join(row["words"][first:end])
+        for row in tagged.sentences(300, 0, "test")
+        for kind, first, end in spans(row["tags"])
+        if kind == "near"
+    ]
+    assert len(set(near) & set(tagged.names("test"))) > 20  # restaurants as landmarks

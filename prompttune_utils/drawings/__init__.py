@@ -24,6 +24,7 @@ from prompttune_utils.drawings.chapter_08 import (
 )
 from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_10 import p_tuning
+from prompttune_utils.drawings.chapter_11 import deep_prompts
 from prompttune_utils.drawings.chapter_12 import pretrained_prompt
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
@@ -37,6 +38,7 @@ __all__ = [
     "Drawing",
     "adapter_and_lora",
     "chain_of_thought",
+    "deep_prompts",
     "filled_grid",
     "fine_tuning",
     "four_paradigms",
