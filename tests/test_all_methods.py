@@ -3,30 +3,31 @@ controls, leaves the backbone alone, can be copied and kept, and works on a mode
 dropout."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from prompttune_utils import hub
 from prompttune_utils.evaluation import accuracy, score_rows
-from prompttune_utils.method import Method
-from prompttune_utils.methods.comparison import METHODS, Job
+from prompttune_utils.methods.comparison import (
+    ABOUT,
+    METHODS,
+    CountedWords,
+    Job,
+    kept,
+)
+from prompttune_utils.training import fit
 
 GOOD = "lovely wonderful great beautiful fantastic excellent amazing perfect".split()
 BAD = "terrible awful boring horrible ugly dull disgusting poor".split()
 THINGS = "story film book music food hotel room phone".split()
-PATTERNS = ["{text} It was {mask}.", "{text} {sep} It was {mask}."]
-ROLES = {
-    "masked_lm": "mini-bert-s",
-    "causal_lm": "mini-gpt-s",
-    "seq2seq_lm": "mini-t5",
-}
-TRAINED = [name for name in METHODS if METHODS[name].rates]
-UNTRAINED = [name for name in METHODS if name not in TRAINED]
-# no control on random weights: the LSTM has its own, and PPT's teacher, which would be
-# random too, labels nothing
-WITHOUT_CONTROL = ("word2vec + LSTM", "PPT")
-SAVED = ["word2vec + LSTM", "head", "head, encoder frozen", "P-tuning v2"]
+ROLES = {"masked_lm": "mini-bert-s", "causal_lm": "mini-gpt-s"}
+TRAINED = [name for name in METHODS if METHODS[name].chosen == "learning rate"]
+OTHERS = [name for name in METHODS if name not in TRAINED]
+# a rate at which the small mini learns in a few steps
+RATES = {"P-tuning": 3e-3, "prompt tuning": 0.1, "PPT": 0.1, "P-tuning v2": 0.3}
+RATES |= {"adapters": 5e-3, "LoRA": 1e-2, "prompt, top layer": 1e-3}
 STEPS = 40
 
 
@@ -55,72 +56,74 @@ def backbones() -> dict:
     }
 
 
-def made(name: str, backbones: dict, seed: int = 0):
+def job_of(name: str, backbones: dict, seed: int = 0) -> Job:
     texts = [{"text": row["text"]} for row in TRAIN]
-    job = Job(backbones, ["terrible", "great"], PATTERNS, TRAIN, texts, seed)
+    words = "{text} It was {mask}.", ["terrible", "great"], "Good or bad? "
+    return Job(backbones[METHODS[name].role], TRAIN, texts, texts, *words, 1.0, seed)
+
+
+def made(name: str, backbones: dict, seed: int = 0) -> SimpleNamespace:
+    """A method as it is made: the model, the rates of its parts, its job."""
     torch.manual_seed(seed)
-    return METHODS[name].make(job)
+    job = job_of(name, backbones, seed)
+    model, rates = METHODS[name].make(job, RATES.get(name, 1e-3))
+    return SimpleNamespace(model=model, rates=rates, job=job)
 
 
 def trained(name: str, backbones: dict, steps: int = STEPS):
-    ready = made(name, backbones)
-    ready.train(METHODS[name].rate(METHODS[name].rates[-1], backbones), steps)
-    return ready
+    new = made(name, backbones)
+    fit(new.model, TRAIN, learning_rate=new.rates, steps=steps, weight_decay=0.0)
+    return new.model
 
 
-def reached(ready) -> float:
-    return accuracy(score_rows(TEST, ready.scores), GOLD)
+def reached(model) -> float:
+    return accuracy(score_rows(TEST, model.logits), GOLD)
 
 
 def noise(backbones: dict) -> dict:
     return {role: b.reinitialised(7).frozen() for role, b in backbones.items()}
 
 
+def test_each_method_is_told_about():
+    assert ABOUT.keys() == METHODS.keys()
+
+
 @pytest.mark.parametrize("name", TRAINED)
 def test_learns_and_beats_its_controls(name, backbones):
     before = {role: hub.weights_hash(b.model) for role, b in backbones.items()}
-    gradients = [
-        p.requires_grad for b in backbones.values() for p in b.model.parameters()
-    ]
-    start = made(name, backbones).loss(TRAIN).item()
-    ready = trained(name, backbones)
-    assert ready.loss(TRAIN).item() < 0.9 * start
+    with torch.no_grad():
+        start = made(name, backbones).model.loss(TRAIN).item()
+    model = trained(name, backbones)
+    with torch.no_grad():
+        assert model.loss(TRAIN).item() < 0.9 * start
     assert {role: hub.weights_hash(b.model) for role, b in backbones.items()} == before
-    assert gradients == [
+    assert not any(
         p.requires_grad for b in backbones.values() for p in b.model.parameters()
-    ]
-    if name in WITHOUT_CONTROL:
-        return
-    control = reached(trained(name, noise(backbones)))
-    assert reached(ready) > control + 0.1
+    )
+    if name != "PPT":  # its teacher would be random too, and label nothing
+        assert reached(model) > reached(trained(name, noise(backbones))) + 0.1
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_copy_is_independent(name, backbones):
-    ready = trained(name, backbones, steps=2)
-    other = copy.deepcopy(ready)
-    before = score_rows(TEST[:8], ready.scores)
-    assert torch.equal(score_rows(TEST[:8], other.scores), before)
+    model = trained(name, backbones, steps=2)
+    other, before = copy.deepcopy(model), score_rows(TEST[:8], model.logits)
+    assert torch.equal(score_rows(TEST[:8], other.logits), before)
     with torch.no_grad():
-        for parameter in other.module.parameters():
+        for parameter in other.parameters():
             parameter.add_(0.1)
-    assert torch.equal(score_rows(TEST[:8], ready.scores), before)
+    assert torch.equal(score_rows(TEST[:8], model.logits), before)
 
 
-@pytest.mark.parametrize("name", SAVED)
+@pytest.mark.parametrize("name", TRAINED)
 def test_a_saved_method_comes_back(name, backbones, tmp_path):
-    ready = trained(name, backbones, steps=2)
-    ready.module.save(tmp_path / "kept.safetensors")
-    other = made(name, backbones, seed=1)
-    before = score_rows(TEST[:8], ready.scores)
-    assert not torch.equal(score_rows(TEST[:8], other.scores), before)
-    other.module.load(tmp_path / "kept.safetensors")
-    assert torch.equal(score_rows(TEST[:8], other.scores), before)
-
-
-def test_every_method_that_can_be_saved_is_in_the_matrix(backbones):
-    modules = {name: made(name, backbones).module for name in TRAINED}
-    assert {name for name in TRAINED if isinstance(modules[name], Method)} == {*SAVED}
+    model = trained(name, backbones, steps=2)
+    model.save(tmp_path / "kept.safetensors")
+    other = made(name, backbones, seed=1).model
+    before = score_rows(TEST[:8], model.logits)
+    assert not torch.equal(score_rows(TEST[:8], other.logits), before)
+    other.load(tmp_path / "kept.safetensors")
+    assert torch.equal(score_rows(TEST[:8], other.logits), before)
 
 
 @pytest.mark.parametrize("name", TRAINED)
@@ -131,17 +134,46 @@ def test_works_on_a_model_with_dropout(name, backbones):
             if isinstance(module, torch.nn.Dropout):
                 module.p = 0.3
     dropping = {role: backbone.frozen() for role, backbone in dropping.items()}
-    ready = trained(name, dropping, steps=2)
-    one, two = (score_rows(TEST[:8], ready.scores) for _ in range(2))
+    model = trained(name, dropping, steps=2)
+    one, two = (score_rows(TEST[:8], model.logits) for _ in range(2))
     assert torch.equal(one, two)
     assert not any(
         module.training for b in dropping.values() for module in b.model.modules()
     )
 
 
-@pytest.mark.parametrize("name", UNTRAINED)
-def test_answers_without_training(name, backbones):
-    ready = made(name, backbones)
-    scores = score_rows(TEST, ready.scores)
+@pytest.mark.parametrize("name", OTHERS)
+def test_answers_without_steps(name, backbones):
+    new = made(name, backbones)
+    scores = score_rows(TEST, new.model.logits)
     assert scores.shape == (len(TEST), 2) and scores.isfinite().all()
-    assert ready.module is None and ready.stored() > 0
+    assert new.rates is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["prompt by hand", "in context", "head alone", "prompt tuning", "P-tuning v2"],
+)
+def test_trained_numbers_and_bytes_kept(name, backbones):
+    new, config = made(name, backbones), backbones["masked_lm"].model.config
+    width, head = config.hidden_size, 2 * (config.hidden_size + 1)
+    numbers = {
+        "head alone": head,
+        "prompt tuning": 20 * width,
+        "P-tuning v2": 16 * 2 * config.num_hidden_layers * width + head,
+    }.get(name, 0)
+    assert new.model.trainable == numbers
+    # names and shapes, or the words of the prompt
+    assert kept(new.model, new.job) - 4 * numbers in range(20, 2000)
+
+
+def test_of_p_tuning_the_vectors_are_kept(backbones):
+    new = made("P-tuning", backbones)
+    width = new.job.home.model.config.hidden_size
+    assert kept(new.model, new.job) - 4 * 3 * width in range(20, 2000)
+
+
+def test_counted_words_keep_their_words_and_weights(backbones):
+    new = made("counted words", backbones)
+    assert isinstance(new.model, CountedWords)
+    assert kept(new.model, new.job) > 16 * new.model.pipeline[-1].coef_.size

@@ -15,9 +15,10 @@ import torch
 from transformers import logging
 
 from pretraining.evaluate_seq2seq import by_meaning
-from prompttune_utils import hub
+from prompttune_utils import hub, rates
 from prompttune_utils.arithmetic import problems
-from prompttune_utils.data import Task, load_task, majority, read_rows
+from prompttune_utils.cache import unpack
+from prompttune_utils.data import load_task, majority, read_rows
 from prompttune_utils.evaluation import show
 from prompttune_utils.methods.chain_of_thought import (
     ANSWER_IS,
@@ -28,7 +29,7 @@ from prompttune_utils.methods.chain_of_thought import (
     query,
     zero_shot_cot,
 )
-from prompttune_utils.methods.comparison import METHODS, STEPS, WORDINGS, own, run
+from prompttune_utils.methods.comparison import METHODS, STEPS, WORDINGS, run
 from prompttune_utils.methods.p_tuning_v2 import PrefixTuned
 from prompttune_utils.methods.prompt_tuning import (
     PromptTuned,
@@ -39,91 +40,52 @@ from prompttune_utils.methods.prompt_tuning import (
 )
 from prompttune_utils.methods.prompt_tuning import write as describe
 from prompttune_utils.results import Recorded
+from prompttune_utils.splits import rows_to_test
 from prompttune_utils.training import fit
 
-SEEDS, TESTED, SHOTS = range(5), 500, 16
-# whose rates are taken
-LIKE = {
-    "sst2": "reviews-en",
-    "chnsenticorp": "reviews-zh",
-    "eprstmt": "reviews-zh",
-    "ag_news": "news-en",
-    "rte": "reviews-en",
-}
-TASKS = {name: WORDINGS[like] for name, like in LIKE.items()}
-TASKS["rte"] = (
-    ["yes", "no"],
-    [
-        "{text} ? {mask}, {text_b}",
-        "{text} {sep} {mask}, {text_b}",
-        "{text_b} ? {mask}, {text}",
-    ],
-)
+SEEDS, SHOTS = range(5), 16
+# task -> the kind of task whose rates are taken
+LIKE = {"sst2": "reviews", "chnsenticorp": "reviews", "eprstmt": "reviews"}
+LIKE |= {"ag_news": "news"}
+TASKS = list(LIKE)
+WORDINGS |= {"ag_news": WORDINGS["news-en"]}
 # the rates that chapters 9 and 11 chose on dev rows
 WAYS = {"all weights": 1e-3, "prompt of 20": 0.3, "prefix of 16": 0.1}
 ASKED = 200  # problems, and meaning representations
 
 
-def loaded(name: str) -> Task:
-    """A task, its pool in a seeded order (a data set may be sorted by label), at most
-    500 test rows."""
-    task = load_task(name)
-    task.pool += task.extra.pop("more", [])
-    task.pool = random.Random(0).sample(task.pool, len(task.pool))
-    task.test = random.Random(0).sample(task.test, min(TESTED, len(task.test)))
-    return task
+def chosen(name: str, method: str) -> float:
+    """The learning rate, or the strength, that chapter 13 chose for this method on dev
+    rows of other tasks or of the same kind."""
+    if not METHODS[method].chosen:
+        return 0.0
+    return rates.rate(f"{method}, chapter 13", "mini-bert", LIKE[name], "few")
 
 
-def backbones(language: str) -> dict:
-    """Frozen backbones by role."""
-    return {
-        role: hub.load_v1(role, language, verbose=False).frozen()
-        for role in ("masked_lm", "causal_lm", "seq2seq_lm")
-    }
-
-
-def chosen(name: str, method: str, chapter: Recorded) -> float:
-    """The learning rate that chapter 13 chose for this method, on dev rows of the
-    course's own data."""
-    tried = {
-        rate: chapter.find(
-            {"run": "tried", "settings": [LIKE[name], method, rate], "seed": 5}
-        )
-        for rate in METHODS[method].rates
-    }
-    if None in tried.values():
-        raise SystemExit(
-            f"{chapter.path.name} lacks the rates of {method!r} for {LIKE[name]}: run "
-            "`make results`."
-        )
-    return max(tried, key=lambda rate: tried[rate]["value"]) if tried else 0
-
-
-def classify(name: str, homes: dict, results: Recorded) -> None:
-    """All methods on one classification task, 16 rows a class."""
-    task, chapter = loaded(name), Recorded("13_comparison", results.weights)
+def classify(name: str, results: Recorded) -> None:
+    """All methods of chapter 13 on one classification task, 16 rows a class."""
 
     def benchmark(name, method, rate, steps, seed):
-        return run(homes, task, TASKS[name], method, SHOTS, rate, seed, steps)
+        hits = unpack(run(method, name, SHOTS, rate, seed, steps)["test"]["right"])
+        return {"accuracy": float(hits.mean())}
 
+    gold = [row["label"] for row in rows_to_test(load_task(name), 400)]
     results.get(
         {"majority": name},
-        lambda: {"majority": majority(task.gold), "test rows": len(task.test)},
+        lambda: {"majority": majority(gold), "test rows": len(gold)},
     )
-    for method in METHODS:
-        values = results.per_seed(
-            benchmark, name, method, chosen(name, method, chapter), STEPS, seeds=SEEDS
-        )
-        print(
-            f"{name}, {method}: {show([value['accuracy'] for value in values])}",
-            flush=True,
-        )
-    before = results.per_seed(benchmark, name, "soft prompt", 0, 0, seeds=SEEDS)
-    print(
-        f"{name}, soft prompt, untrained: "
-        f"{show([value['accuracy'] for value in before])}",
-        flush=True,
-    )
+    runs = [(method, STEPS["few"]) for method in METHODS] + [("prompt tuning", 0)]
+    for method, steps in runs:
+        setting = name, method, chosen(name, method), steps
+        values = results.per_seed(benchmark, *setting, seeds=SEEDS)
+        said = show([value["accuracy"] for value in values])
+        print(f"{name}, {method}, {steps} steps: {said}", flush=True)
+
+
+def backbones() -> dict:
+    """Frozen backbones by role; they read both languages."""
+    roles = "masked_lm", "causal_lm", "seq2seq_lm"
+    return {role: hub.load(role, verbose=False).frozen() for role in roles}
 
 
 def split(dataset: str, name: str) -> list[dict]:
@@ -146,7 +108,7 @@ def e2e(home, results: Recorded) -> None:
     def described(way, rate, seed):
         torch.manual_seed(seed)
         model = {
-            "all weights": lambda: TextToText(own(home)),
+            "all weights": lambda: TextToText(home.copy()),
             "prompt of 20": lambda: PromptTuned(
                 home, starting_vectors(home, 20, "vocabulary", seed)
             ),
@@ -249,27 +211,15 @@ def main() -> None:
     os.environ["PROMPTTUNE_RECORD"] = "1"
     logging.set_verbosity_error()
     torch.set_num_threads(1)
-    homes = {language: backbones(language) for language in ("en", "zh")}
-    weights = {
-        home.name: hub.weights_hash(home.model)
-        for by_role in homes.values()
-        for home in by_role.values()
-    }
+    homes = backbones()
+    weights = {home.name: hub.weights_hash(home.model) for home in homes.values()}
     results = Recorded("benchmarks", "+".join(weights.values()))
-    work = [(e2e, homes["en"]["seq2seq_lm"], results)]
+    work = [(e2e, homes["seq2seq_lm"], results)]
     work += [
-        (arithmetic, name, homes["en"]["causal_lm"], results)
+        (arithmetic, name, homes["causal_lm"], results)
         for name in ("multiarith", "gsm8k")
     ]
-    work += [
-        (
-            classify,
-            name,
-            homes["zh" if name in ("chnsenticorp", "eprstmt") else "en"],
-            results,
-        )
-        for name in TASKS
-    ]
+    work += [(classify, name, results) for name in TASKS]
     missing = []
     for task, *given in work:
         try:

@@ -26,6 +26,7 @@ from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_10 import p_tuning
 from prompttune_utils.drawings.chapter_11 import deep_prompts
 from prompttune_utils.drawings.chapter_12 import pretrained_prompt
+from prompttune_utils.drawings.chapter_13 import where_it_trains
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -58,4 +59,5 @@ __all__ = [
     "three_objectives",
     "two_axes",
     "two_losses",
+    "where_it_trains",
 ]
