@@ -1,5 +1,6 @@
 """Logits of label words: one function for masked, causal and encoder-decoder models."""
 
+import contextlib
 from collections.abc import Sequence
 
 import torch
@@ -143,3 +144,41 @@ def remove_prior(scores: torch.Tensor, prior: torch.Tensor) -> torch.Tensor:
             "labels."
         )
     return scores.log_softmax(-1) - prior.log_softmax(-1).mean(0)
+
+
+@contextlib.contextmanager
+def last_layer_at(encoder, place: int):
+    """Within it the last layer of an encoder of BERT's family ends at one position.
+
+    All positions are attended to in it, but only this one goes through the output
+    matrix of its attention and its feed-forward network: nobody reads the others.
+    Losses and gradients stay what they are.
+
+    Yields:
+        A list that gets the states (B, d) of this position from each pass.
+
+    Raises:
+        ValueError: an encoder of another family.
+    """
+    layers = getattr(getattr(encoder, "encoder", None), "layer", None)
+    output = getattr(getattr(layers and layers[-1], "attention", None), "output", None)
+    if output is None:
+        raise ValueError(
+            f"The last layer of {type(encoder).__name__} is not built as BERT's is: "
+            "read the states of all positions."
+        )
+    states = []
+
+    def cut_down(_, given: tuple) -> tuple:
+        return tuple(part[:, place, None] for part in given)  # (B, 1, d) each
+
+    def keep(_, given: tuple, out) -> None:
+        states.append(out.last_hidden_state[:, 0])
+
+    hooks = [output.register_forward_pre_hook(cut_down)]
+    hooks.append(encoder.register_forward_hook(keep))
+    try:
+        yield states
+    finally:
+        for hook in hooks:
+            hook.remove()

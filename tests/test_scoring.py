@@ -7,7 +7,19 @@ import transformers as tf
 from torch.nn.functional import linear
 from transformers.modeling_outputs import CausalLMOutput
 
-from prompttune_utils.scoring import label_scores, logits_at, remove_prior
+from prompttune_utils import hub
+from prompttune_utils.methods.p_tuning import PromptEncoder
+from prompttune_utils.methods.p_tuning_v2 import (
+    DeepPrompts,
+    InputPrompts,
+    PrefixEncoder,
+)
+from prompttune_utils.scoring import (
+    label_scores,
+    last_layer_at,
+    logits_at,
+    remove_prior,
+)
 from tests.tiny import BART, DECODER, ENCODER, GPT2, T5
 
 
@@ -210,3 +222,43 @@ def test_remove_prior():
 def test_prior_of_nothing_or_of_other_labels(shape):
     with pytest.raises(ValueError, match="The prior has the shape .+ same labels"):
         remove_prior(torch.zeros(4, 2), torch.zeros(shape))
+
+
+@pytest.mark.parametrize("around, place", [(InputPrompts, 5), (DeepPrompts, 0)])
+def test_the_last_layer_at_one_place(around, place):
+    """The same loss and gradients, and afterwards the encoder is as it was."""
+    encoder = hub.load("masked_lm", name="mini-bert-s", verbose=False).model.base_model
+    config = encoder.config
+    torch.manual_seed(0)
+    prompt = PromptEncoder(5, config.hidden_size)
+    if around is DeepPrompts:
+        prompt = PrefixEncoder(5, config.num_hidden_layers, config.hidden_size)
+    model = around(encoder, prompt)
+    ids = torch.arange(100, 124).reshape(2, 12)
+    mask = torch.ones_like(ids)
+    mask[1, 8:] = 0
+
+    def gradients(states):
+        states.square().sum().backward()
+        found = [p.grad for p in prompt.parameters()]
+        prompt.zero_grad()
+        return found
+
+    whole = model(ids, mask).last_hidden_state[:, 0]
+    with last_layer_at(model.encoder, place) as states:
+        model(ids, mask)
+    assert states[0].shape == whole.shape
+    assert torch.allclose(states[0], whole, atol=1e-5)
+    for one, other in zip(gradients(states[0]), gradients(whole), strict=True):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-5)
+    after = model(ids, mask).last_hidden_state[:, 0]
+    assert torch.equal(after, whole)
+
+
+def test_the_last_layer_of_another_family():
+    decoder = hub.load("causal_lm", name="mini-gpt-s", verbose=False).model.base_model
+    with (
+        pytest.raises(ValueError, match="The last layer of GPTNeoXModel is not built"),
+        last_layer_at(decoder, 0),
+    ):
+        pass
