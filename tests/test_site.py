@@ -285,11 +285,13 @@ def test_table_of_speed(book_pages, tmp_path):
     }
     kept.parent.mkdir(parents=True)
     kept.write_text(
-        json.dumps({"ratios": [row, row | {"goal": None}]}), encoding="utf-8"
+        json.dumps({"ratios": [row, row | {"goal": None}, row | {"goal": 0.95}]}),
+        encoding="utf-8",
     )
     assert book_pages.speed(tmp_path).splitlines() == [
         "| m | a | b | **0.98** (0.95 – 1.01) | ≤ 1.00 | 0.063 | 2.000 |",
         "| m | a | b | **0.98** (0.95 – 1.01) | - | 0.063 | 2.000 |",
+        "| m | a | b | **0.98** (0.95 – 1.01) | ✗ not ≤ 0.95 | 0.063 | 2.000 |",
     ]
 
 

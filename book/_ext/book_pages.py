@@ -87,6 +87,8 @@ def speed(root: Path) -> str:
     for row in rows:
         ratio = f"**{row['ratio']:.2f}** ({row['low']:.2f} – {row['high']:.2f})"
         goal = "-" if row["goal"] is None else f"≤ {row['goal']:.2f}"
+        if row["goal"] is not None and row["ratio"] > row["goal"]:
+            goal = f"✗ not {goal}"
         lines.append(
             f"| {row['model']} | {row['what']} | {row['against']} | {ratio} | {goal} |"
             f" {row['seconds']:.3f} | {row['seconds_against']:.3f} |"
