@@ -375,7 +375,7 @@ def test_a_part_says_what_another_model_gave(book_pages):
         "mini-bert": given("mini-bert", "reproduced"),  # no more than a model's name
         "mini-gpt": given("mini-gpt", "reproduced"),
     }
-    assert book_pages.repeated({}, found) == {
+    assert book_pages.repeated(found) == {
         "en": "the same on mini-bert-s undecided, on SmolLM2-135M-Instruct reproduced",
         "mini-bert-s, en": "the same on mini-bert reproduced, "
         "on SmolLM2-135M-Instruct reproduced",
@@ -425,6 +425,8 @@ def test_claims_without_an_answer(book, book_pages):
     (book / book_pages.RESULTS / "99_toy.claims.json").unlink()
     with pytest.raises(ValueError, match="99_toy gives no answer to C99: call claims"):
         book_pages.answer(book, "C99", "99_toy")
+    with pytest.raises(ValueError, match="99_toy gives no answer to C99: call claims"):
+        book_pages.totals(book)
 
 
 def test_answers_by_the_first_editions_rule_are_refused(book, book_pages):

@@ -14,6 +14,7 @@ import copy
 import json
 import platform
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -177,9 +178,10 @@ def floors(backbone: hub.Backbone, inputs: dict) -> tuple:
     return at_input, in_layers
 
 
-def training(backbone: hub.Backbone) -> list[tuple[dict, list[tuple]]]:
+def training(backbone: hub.Backbone) -> Iterator[tuple[dict, list[tuple]]]:
     """Groups of sides (name -> run) that are measured together, and what is compared in
-    each: (ours, against, goal or None)."""
+    each: (ours, against, goal or None). One after the other, for each holds several
+    models."""
     config, inputs = backbone.model.config, batch(backbone.model.config.vocab_size)
     width, layers = config.hidden_size, config.num_hidden_layers
     at_input, in_layers = floors(backbone, inputs)
@@ -217,7 +219,6 @@ def training(backbone: hub.Backbone) -> list[tuple[dict, list[tuple]]]:
             in_layers,
         ),
     }
-    groups = []
     for name, (around, prompt, asked, floor) in methods.items():
         (own, tuned), (short, _), (other, also) = (
             ours(backbone, around, prompt, inputs),
@@ -241,8 +242,7 @@ def training(backbone: hub.Backbone) -> list[tuple[dict, list[tuple]]]:
         if name == "P-tuning v2":
             sides["input floor"] = at_input
             pairs.append((name, "input floor", None))
-        groups.append((sides, pairs))
-    return groups
+        yield sides, pairs
 
 
 def scoring(backbone: hub.Backbone) -> tuple[dict, list[tuple]]:

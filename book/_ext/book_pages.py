@@ -207,14 +207,10 @@ def answer(root: Path, number: str, chapter: str) -> str:
     link = f"[](../notebooks/{chapter}.ipynb)"
     if "not_testable" in declared:
         return f"{badge('not testable here')} {declared['not_testable']}. {link}"
-    found = verdicts(root).get((chapter, number))
-    if found is None:
-        raise ValueError(
-            f"book/claims.md: {chapter} gives no answer to {number}: call claims.judge "
-            "in it and run `make results`."
-        )
-    words = [found.get(name, UNTESTED)["verdict"] for name in declared["parts"]]
-    again, said = repeated(declared, found), part_said
+    every = verdicts(root)
+    words = words_of(declared, number, every)
+    found = every.get((chapter, number), {})
+    again, said = repeated(found), part_said
     lines = [
         f"- {badge(word)} **{name}**: {said(part, found.get(name), again.get(name))}"
         for word, (name, part) in zip(words, declared["parts"].items())
@@ -226,7 +222,20 @@ def answer(root: Path, number: str, chapter: str) -> str:
     return "\n".join(block).replace("\n", "\n  ")
 
 
-UNTESTED = {"verdict": "not testable here"}
+def words_of(declared: dict, number: str, found: dict) -> list[str]:
+    """The verdict on each part of a claim. Raises ValueError where it has no answer."""
+    given, words = found.get((declared["chapter"], number)), []
+    for name, part in declared["parts"].items():
+        if "not_testable" in part:
+            words.append("not testable here")
+        elif given is None:
+            raise ValueError(
+                f"book/claims.md: {declared['chapter']} gives no answer to {number}: "
+                "call claims.judge in it and run `make results`."
+            )
+        else:
+            words.append(given[name]["verdict"])
+    return words or ["not testable here"]
 
 
 def cell_label(number: str) -> str:
@@ -269,7 +278,7 @@ def part_said(part: dict, given: dict | None, again: str | None) -> str:
     return f"{part['says']}.\n\n  {'; '.join(numbers)}."
 
 
-def repeated(declared: dict, found: dict[str, dict]) -> dict[str, str]:
+def repeated(found: dict[str, dict]) -> dict[str, str]:
     """For each part that was tested on another model too, what came out there. Parts
     are the same when their names are, but for the model."""
     models = {m for given in found.values() for m in given["backbone"].split(", ")}
@@ -298,9 +307,7 @@ def totals(root: Path) -> str:
 
     found, parts, whole = verdicts(root), [], []
     for number, claim in declared_claims(root).items():
-        given = found.get((claim["chapter"], number), {})
-        words = [given.get(name, UNTESTED)["verdict"] for name in claim["parts"]]
-        words = words or ["not testable here"]
+        words = words_of(claim, number, found)
         parts, whole = parts + words, [*whole, claims.whole(words)]
     lines = [
         f"| {badge(word)} | {parts.count(word) or '-'} | {whole.count(word) or '-'} |"
