@@ -31,17 +31,23 @@ def axes(width: float = 6.4, height: float = 3.8, **labels: str) -> plt.Axes:
 
 
 def curves(
-    ax: plt.Axes, x: Sequence, series: Mapping[str, Sequence[Sequence[float]]]
+    ax: plt.Axes,
+    x: Sequence,
+    series: Mapping[str, Sequence[Sequence[float]]],
+    apart: float = 0.0,
 ) -> None:
     """One line a name: mean over seeds at each x, with its 95 % interval.
 
-    `series[name][i]` holds the seeds' values at x[i].
+    `series[name][i]` holds the seeds' values at x[i]. Each line is drawn `apart` to the
+    right of the one before, all of them around x, so that no interval hides another;
+    then x has to be numbers.
     """
     for number, (name, values) in enumerate(series.items()):
         pairs = [mean_interval(v) for v in values]
         look = number % len(COLOURS)
+        aside = apart * (number - (len(series) - 1) / 2)
         ax.errorbar(
-            x,
+            [at + aside for at in x] if apart else x,
             [mean for mean, _ in pairs],
             yerr=[0 if half != half else half for _, half in pairs],  # nan: one seed
             label=name,

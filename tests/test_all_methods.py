@@ -58,8 +58,10 @@ def backbones() -> dict:
 
 def job_of(name: str, backbones: dict, seed: int = 0) -> Job:
     texts = [{"text": row["text"]} for row in TRAIN]
+    more = "We had a long day at an old house near some river with many friends."
+    raw = [*texts, {"text": more}]  # a prompt of 20 starts from 20 words
     words = "{text} It was {mask}.", ["terrible", "great"], "Good or bad? "
-    return Job(backbones[METHODS[name].role], TRAIN, texts, texts, *words, 1.0, seed)
+    return Job(backbones[METHODS[name].role], TRAIN, texts, raw, *words, 1.0, seed)
 
 
 def made(name: str, backbones: dict, seed: int = 0) -> SimpleNamespace:
@@ -91,8 +93,7 @@ def test_each_method_is_told_about():
 @pytest.mark.parametrize("name", TRAINED)
 def test_learns_and_beats_its_controls(name, backbones):
     before = {role: hub.weights_hash(b.model) for role, b in backbones.items()}
-    with torch.no_grad():
-        start = made(name, backbones).model.loss(TRAIN).item()
+    start = made(name, backbones).model.loss(TRAIN).item()
     model = trained(name, backbones)
     with torch.no_grad():
         assert model.loss(TRAIN).item() < 0.9 * start

@@ -19,6 +19,8 @@ from prompttune_utils.methods.comparison import (
 )
 from prompttune_utils.splits import rows_to_test, train_and_dev
 
+ROLES = {"masked_lm": "mini-bert-s", "causal_lm": "mini-gpt-s"}
+
 
 class Always:
     """Says how often it was asked, and always label 1."""
@@ -48,15 +50,16 @@ def test_run_measures_on_test_and_dev_rows(always):
     found = run("always", "reviews-en", 4)
     test, (_, dev) = rows_to_test(task, 400), train_and_dev(task, 4, 0)
     gold = torch.tensor([row["label"] for row in test])
-    assert unpack(found["test"]["right"]).tolist() == (gold == 1).tolist()
-    assert found["dev"] == sum(row["label"] for row in dev) / len(dev)
-    assert found["test"]["AUC"] == 0.5 and found["way"] == {}
+    assert unpack(found["right"]).tolist() == (gold == 1).tolist()
+    assert found["AUC"] == 0.5 and "dev" not in found
+    found = run("always", "reviews-en", 4, choosing=True)
+    assert found == {"dev": sum(row["label"] for row in dev) / len(dev)}
 
 
 def test_choosing_reads_no_test_row(always):
     found = run("always", "reviews-en", 4, choosing=True)
     test = {row["text"] for row in rows_to_test(load_task("reviews-en"), 400)}
-    assert "test" not in found and not test & set(always.asked)
+    assert "right" not in found and not test & set(always.asked)
 
 
 def test_the_prior_is_taken_out():
@@ -77,7 +80,7 @@ def test_the_prior_is_taken_out():
         (8, 2, "few"),
         (32, 2, "few"),
         (64, 4, "few"),
-        (128, 2, "some"),
+        (65, 4, "many"),
         (6720, 2, "many"),
     ],
 )
@@ -95,23 +98,35 @@ def test_a_job_gives_no_label_of_raw_texts():
 
 def test_training_moves_what_it_should_and_says_how_it_went():
     found = run("LoRA", "reviews-en", 4, rate=1e-3, steps=4, choosing=True)
-    assert set(found["way"]) == {"half", "three quarters", "losses"}
-    assert len(found["way"]["losses"]) == 2
+    assert set(found) == {"dev", "half", "three quarters", "losses"}
+    assert len(found["losses"]) == 2
 
 
 def test_random_weights_are_others():
     """A head on them is another head."""
     own, noise = (
-        run("head alone", "reviews-en", 16, rate=0.1, weights=weights)["test"]["AUC"]
+        run("head alone", "reviews-en", 16, rate=0.1, weights=weights)["AUC"]
         for weights in ("own", "random")
     )
     assert own > noise + 0.1
 
 
-def test_control_tokens_in_a_text_stay_text():
-    """mini-gpt writes what it has cut into pieces with spaces between them."""
-    home = hub.load("causal_lm", name="mini-gpt-s", verbose=False)
-    assert cut(home.tokenizer, {"text": "a fine </s> day"}, 40) == "a fine < / s > day"
+@pytest.mark.parametrize("role", ["masked_lm", "causal_lm"])
+def test_a_text_is_cut_and_stays_what_it_was(role):
+    home = hub.load(role, name=ROLES[role], verbose=False)
+    rows = [
+        {"text": text, "label": 1}
+        for text in ("A fine  </s> day [MASK]!", "", "很好 的 酒店，very   good。")
+    ]
+    short = cut(home.tokenizer, rows, 4)
+    for row, other in zip(rows, short, strict=True):
+        assert row["text"].startswith(other["text"]) and other["label"] == 1
+        how = {"add_special_tokens": False, "split_special_tokens": True}
+        whole, part = (home.tokenizer(r["text"], **how).input_ids for r in (row, other))
+        assert part == whole[:4]
+    assert cut(home.tokenizer, rows, 100) == [
+        row | {"text": row["text"].rstrip()} for row in rows
+    ]
 
 
 def test_each_label_has_a_demonstration():

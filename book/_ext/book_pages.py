@@ -210,9 +210,10 @@ def answer(root: Path, number: str, chapter: str) -> str:
     every = verdicts(root)
     words = words_of(declared, number, every)
     found = every.get((chapter, number), {})
-    again, said = repeated(found), part_said
+    again = repeated(found)
     lines = [
-        f"- {badge(word)} **{name}**: {said(part, found.get(name), again.get(name))}"
+        f"- {badge(word)} **{name}**: "
+        f"{part_said(part, found.get(name), again.get(name))}"
         for word, (name, part) in zip(words, declared["parts"].items())
     ]
     where = f"{{ref}}`the cell that shows it <{cell_label(number)}>` in {link}"

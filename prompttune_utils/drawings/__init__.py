@@ -26,7 +26,7 @@ from prompttune_utils.drawings.chapter_09 import prompt_tuning
 from prompttune_utils.drawings.chapter_10 import p_tuning
 from prompttune_utils.drawings.chapter_11 import deep_prompts
 from prompttune_utils.drawings.chapter_12 import pretrained_prompt
-from prompttune_utils.drawings.chapter_13 import where_it_trains
+from prompttune_utils.drawings.chapter_13 import how_to_choose, where_it_trains
 from prompttune_utils.drawings.chapter_a1 import (
     masked_words,
     next_word,
@@ -43,6 +43,7 @@ __all__ = [
     "filled_grid",
     "fine_tuning",
     "four_paradigms",
+    "how_to_choose",
     "in_context_learning",
     "induction_head",
     "instruction_tuning",

@@ -45,9 +45,7 @@ def at_the_input(sheet: Drawing, x: float, w: float) -> None:
     sheet.text(x + 186, 154, "the text", SMALL, "quiet", width=130)
     for number, name in enumerate(LAYERS):
         y = TOP + STEP * number
-        for place in [*prompt, *text]:
-            start = y - (24 if number == 0 else STEP - HIGH - 2)
-            sheet.arrow((place, start), (place, y - 3), dashed=number == 2)
+        arrows_into(sheet, number, [*prompt, *text])
         sheet.box(x, y, w, HIGH, "frozen", name, NORMAL, symbol=True)
     answer(sheet, middle, w, "the prompt is read once")
 
@@ -63,9 +61,7 @@ def in_every_layer(sheet: Drawing, x: float, w: float) -> None:
     sheet.text(x + 190, 154, "the text", SMALL, "quiet", width=130)
     for number, name in enumerate(LAYERS):
         y = TOP + STEP * number
-        for place in text:
-            start = y - (24 if number == 0 else STEP - HIGH - 2)
-            sheet.arrow((place, start), (place, y - 3), dashed=number == 2)
+        arrows_into(sheet, number, text)
         sheet.box(left, y, w - 92, HIGH, "frozen", name, NORMAL, symbol=True)
         index = "₁₂L"[number]
         label = f"K{index}, V{index}" if index != "L" else "K, V of L"
@@ -74,6 +70,15 @@ def in_every_layer(sheet: Drawing, x: float, w: float) -> None:
             sheet.matrix(place - 13, y, 4, 2, "trained", 13)
         sheet.arrow((x + 60, y + 26), (left - 3, y + 26), colour="trained edge")
     answer(sheet, left + (w - 92) / 2, w - 92, "each layer has its own")
+
+
+def arrows_into(sheet: Drawing, number: int, places: list[float]) -> None:
+    """Arrows from above into a layer; into the last one dashed, for layers are left
+    out."""
+    y = TOP + STEP * number
+    start = y - (24 if number == 0 else STEP - HIGH - 2)
+    for place in places:
+        sheet.arrow((place, start), (place, y - 3), dashed=number == 2)
 
 
 def answer(sheet: Drawing, middle: float, w: float, about: str) -> None:

@@ -13,16 +13,16 @@ def pretrained_prompt(words: Mapping[str, str] | None = None) -> Drawing:
     `words`: see `Drawing`."""
     sheet = Drawing(
         "Two steps. First, a few vectors stand before an unlabelled text and a mask. "
-        "A frozen model reads them, and a teacher says which word should stand at the "
-        "mask. The gradient changes only the vectors. Second, the same vectors stand "
-        "before the texts of a task, with the same frozen model, and learn from a few "
-        "labelled rows, or from none.",
+        "A frozen model reads them. A teacher says that the text is a complaint, so "
+        "the letter b should stand at the mask. The gradient changes only the "
+        "vectors. Second, the same vectors stand before the texts of a task, with the "
+        "same frozen model, and learn letters from a few labelled rows, or from none.",
         words,
     )
     y = MARGIN + 14
     sheet.heading(y, "1  pre-train", "texts that nobody has labelled", 150, LEFT)
-    text, teacher = ["The", "room", "was", "tiny"], "a teacher: terrible"
-    y = one_step(sheet, y + 24, text, "terrible", "frozen", teacher)
+    text, teacher = ["The", "room", "was", "tiny"], "teacher: complaint, so b"
+    y = one_step(sheet, y + 24, text, "b", "frozen", teacher)
     carried = {"colour": "trained edge", "dashed": True}
     turns = (LEFT + 10, y - 186), (24, y - 186), (24, y + 154), (LEFT + 10, y + 154)
     sheet.arrow(*turns, **carried)
@@ -32,7 +32,7 @@ def pretrained_prompt(words: Mapping[str, str] | None = None) -> Drawing:
     about = "a task with few labelled rows, or none"
     sheet.heading(y, "2  tune", about, 150, LEFT)
     text = ["We", "loved", "the", "soup"]
-    y = one_step(sheet, y + 24, text, "great", "written", "the label: great")
+    y = one_step(sheet, y + 24, text, "a", "written", "label: praise, so a")
     meanings = {
         "trained": "the prompt: trained in both steps",
         "frozen": "frozen",

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from prompttune_utils.drawings.sheet import MARGIN, NORMAL, SMALL, WIDTH, Drawing
+from prompttune_utils.drawings.sheet import MARGIN, SMALL, WIDTH, Drawing
 
 LEFT, WIDE, NOTE = MARGIN, 250, 296  # the model's column, and where the notes begin
 PLACES = {  # part of the column -> its kind, the methods that train it, what about them
@@ -14,7 +14,11 @@ PLACES = {  # part of the column -> its kind, the methods that train it, what ab
     "top layer": ("trained", "top layer", "under a head or under a prompt"),
     "all layers": ("trained", "all weights", "under a head, or by PET's prompt"),
     "parts put into the layers": ("trained", "adapters, LoRA", "the layers are frozen"),
-    "keys in every layer": ("trained", "P-tuning v2", "and a head; the layers are frozen"),
+    "keys in every layer": (
+        "trained",
+        "P-tuning v2",
+        "and a head; the layers are frozen",
+    ),
     "vectors at the input": (
         "trained",
         "prompt tuning, P-tuning, PPT",
@@ -48,4 +52,51 @@ def where_it_trains(words: Mapping[str, str] | None = None) -> Drawing:
     about = "no language model: counted words"
     sheet.note(NOTE, y + 23, "the text alone", about, WIDTH - MARGIN - NOTE, lines=1)
     sheet.legend(y + 72, ["trained", "written"])
+    return sheet.finished()
+
+
+CHOICES = {  # question -> the answer to "yes", and where it is taught
+    "No labelled row at all?": ("a prompt by hand", "its prior out: chapters 3, 4"),
+    "Is the model too large to train?": (
+        "demonstrations, vectors",
+        "chapters 4 and 9",
+    ),
+    "Does a prompt by hand beat a head on dev rows?": (
+        "train behind the prompt",
+        "chapters 7 and 8",
+    ),
+    "Many tasks on one model?": ("prefix, adapters, LoRA", "chapters 8 and 11"),
+}
+
+
+def how_to_choose(words: Mapping[str, str] | None = None) -> Drawing:
+    """Questions from above to below; the first that is answered with yes decides.
+    `words`: see `Drawing`."""
+    sheet = Drawing(
+        "Questions from above to below; the first yes decides. No labelled row at all: "
+        "a prompt by hand. A model too large to train: demonstrations or vectors. A "
+        "prompt by hand that beats a head on dev rows: train behind the prompt. Many "
+        "tasks on one model: a prefix, adapters or LoRA. Otherwise a head. Counted "
+        "words always stand beside it.",
+        words,
+    )
+    wide, right, y = 258, MARGIN + 258 + 64, MARGIN
+    answer, down = WIDTH - MARGIN - right, MARGIN + wide / 2
+
+    def found(x: float, w: float, name: str, where: str) -> None:
+        sheet.box(x, y, w, 62, "output")
+        sheet.text(x + w / 2, y + 20, name, SMALL, bold=True, width=w - 12)
+        sheet.text(x + w / 2, y + 44, where, SMALL, "quiet", width=w - 12)
+
+    for question, (name, where) in CHOICES.items():
+        sheet.box(MARGIN, y, wide, 62, "plain", question)
+        sheet.arrow((MARGIN + wide + 4, y + 31), (right - 4, y + 31))
+        sheet.text(MARGIN + wide + 30, y + 15, "yes", SMALL, "quiet", width=44)
+        found(right, answer, name, where)
+        sheet.arrow((down, y + 64), (down, y + 94))
+        sheet.text(down + 24, y + 78, "no", SMALL, "quiet", width=40)
+        y += 96
+    found(MARGIN, wide, "a head", "or all weights: chapter 2")
+    about = "always beside it: counted words (14)"
+    sheet.text(right, y + 31, about, SMALL, "ink", "start", lines=2)
     return sheet.finished()

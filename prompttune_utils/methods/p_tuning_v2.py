@@ -15,7 +15,6 @@ from transformers.masking_utils import AttentionMaskInterface, eager_mask
 from transformers.modeling_outputs import BaseModelOutput
 
 from .. import hub
-from ..evaluation import score_rows
 from .fine_tuning import HeadClassifier
 from .in_context_learning import InContext, left_padded
 from .prompt_tuning import TextToText, sentence_ids

@@ -64,12 +64,13 @@ def pretrain(
     Raises ValueError when the backbone is not frozen or `keep` names no number.
     """
     check_pretraining(prompt, keep)
-    kept = {0: prompt.prompt().detach().clone()}
+    kept = {0: prompt.prompt().detach().clone()}  # (P, d)
 
     def after_step(step: int) -> None:
         if step in keep:
             kept[step] = prompt.prompt().detach().clone()
 
+    # P₀: the smallest sum of ℓ over raw texts with their pseudo labels
     if max(keep):
         how |= {"learning_rate": learning_rate, "steps": max(keep)}
         fit(prompt.prompt, rows, prompt.loss, after_step=after_step, **how)
