@@ -70,10 +70,10 @@ def zero_shot(backbone, task, parts: dict[str, list], prior_rows, pair) -> dict:
     """Accuracy on each part, plain and with the prior over unlabelled pool texts taken
     out."""
     prompt = classifier(backbone, task, pair)
-    prior = score_rows(prior_rows, prompt.scores)
+    prior = score_rows(prior_rows, prompt.logits)
     out = {}
     for name, rows in parts.items():
-        scores, gold = score_rows(rows, prompt.scores), [r["label"] for r in rows]
+        scores, gold = score_rows(rows, prompt.logits), [r["label"] for r in rows]
         out[name] = {
             "plain": accuracy(scores, gold),
             "calibrated": accuracy(remove_prior(scores, prior), gold),
@@ -107,7 +107,7 @@ def tune(
         batch_size=8,
         seed=seed,
     )
-    return accuracy(score_rows(rows, model.scores), [r["label"] for r in rows])
+    return accuracy(score_rows(rows, model.logits), [r["label"] for r in rows])
 
 
 def dev_and_pool(task) -> tuple[list, list]:

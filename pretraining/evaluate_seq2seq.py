@@ -105,7 +105,7 @@ def prompt_tuned(
             seed=seed,
             weight_decay=0.0,
         )
-    return accuracy(score_rows(rows, model.scores), [row["label"] for row in rows])
+    return accuracy(score_rows(rows, model.logits), [row["label"] for row in rows])
 
 
 def by_meaning(rows: Iterable[dict]) -> list[dict]:

@@ -426,76 +426,143 @@ def read_csv(
     text: str = "text",
     label: str = "label",
     labels: list[str] | None = None,
-    delimiter: str = ",",
+    delimiter: str | None = None,
 ) -> tuple[list[dict], list[str]]:
     """Reads a reader's own labelled texts.
 
-    Spaces around a text or a label are taken off; every kind of line end is read as a
-    line feed. Two labels that differ only in what is hard to see (case, width, inner
-    spaces, zero-width characters, 1 and 1.0) are refused. So is one text with two
-    labels; texts that differ in case are two texts here.
+    Spaces around a text, a label or a column's name are taken off, and empty fields
+    behind the last column; every kind of line end is read as a line feed. Two labels
+    that differ only in what is hard to see (case, width, inner spaces, zero-width
+    characters, 1 and 1.0) are refused. So is one text with two labels; texts that
+    differ in case are two texts here. Only where there is a fault, what training would
+    refuse later is named with it: such texts under two labels, and a label that stands
+    in one row alone.
 
     Args:
         path: a CSV file in UTF-8 with a header line.
         text, label: the names of the two columns.
         labels: the allowed label names; every label found when None.
-        delimiter: what separates the fields of a line, one of `SEPARATORS`.
+        delimiter: the character between the fields of a line; when None, the one of
+            `SEPARATORS` at which the header falls into columns with these names.
 
     Returns:
         (rows, label names): rows as in `Task`.
 
     Raises:
         NotFound: there is no such file.
-        ValueError: one sentence that names the row, the column and the mend.
+        ValueError: a sentence for each fault, which names the row, the column and the
+            mend; several stand on a line each.
     """
     _check_csv_options(path, text, label, labels, delimiter)
     path = Path(path)
     content = _csv_text(path)
     LOADED.append(f"path:{path}")
+    if delimiter is None:
+        delimiter = _separator_of(content, text, label)
     limit = csv.field_size_limit(2**31 - 1)  # 128 KiB is shorter than some texts
     reader = csv.DictReader(io.StringIO(content), delimiter=delimiter, strict=True)
-    found = []  # (text, label name)
-    first_label, first_text = {}, {}  # key -> (label name, the row where it was first)
+    found, faults, later = [], [], []  # (text, label name); sentences; more of them
+    # key -> (label name, the row where it was first)
+    first_label, first_text, first_alike = {}, {}, {}
+    counts = Counter()  # key of a label -> its rows
     try:
         _check_separator(path, content, text, label, delimiter)
-        _check_header(path, reader.fieldnames or [], text, label)
+        reader.fieldnames = [name.strip() for name in reader.fieldnames or []]
+        _check_header(path, reader.fieldnames, text, label)
         for number, row in enumerate(reader, 1):
             here = f"row {number} (line {reader.line_num})"
             where = f"{path.name}, {here}"
-            if None in row:
-                raise ValueError(
-                    f"{where}: there are more fields than columns: put a text that "
-                    f"holds {SEPARATORS[delimiter]} in quotation marks."
-                )
-            said, name = _csv_fields(row, where, text, label, labels)
+            try:
+                said, name = _csv_fields(row, where, text, label, labels, delimiter)
+            except ValueError as error:
+                faults.append(str(error))
+                continue
+            counts[_label_key(name)] += 1
             other, there = first_label.setdefault(_label_key(name), (name, here))
             if other != name:
-                raise ValueError(
+                faults.append(
                     f"{where}: the label {name!r} is hard to tell from the label "
                     f"{other!r} of {there}: write both in the same way."
                 )
+                continue
             other, there = first_text.setdefault(_visible(said), (name, here))
             if other != name:
-                raise ValueError(
+                faults.append(
                     f"{where}: the text has the label {name!r}, and in {there} the "
                     f"same text has the label {other!r}: keep one of the two rows."
+                )
+                continue
+            other, there = first_alike.setdefault(same_text(said), (name, here))
+            if other != name:
+                later.append(
+                    f"{where}: the text has the label {name!r}, and in {there} the "
+                    f"same text, but for its case, has the label {other!r}: correct "
+                    "one of the two, or drop both."
                 )
             found.append((said, name))
     except csv.Error as error:
         cause = str(error).replace("\t", "\\t")  # as in: '\t' expected after '"'
-        raise ValueError(
+        faults.append(
             f"{path.name}, the row that begins on line {reader.line_num + 1}: {cause}: "
-            "close every quotation mark."
-        ) from None
+            "close every quotation mark, and read the file again: what follows was not "
+            "looked at."
+        )
     finally:
         csv.field_size_limit(limit)
     names = list(labels) if labels else sorted({name for _, name in found})
-    if len(names) < 2:
-        raise ValueError(
-            f"{path.name} has {len(names)} different labels in column {label!r}: a "
-            "classifier needs at least two."
+    if not names and not faults:
+        faults.append(f"{path.name} has no rows below its header: write some.")
+    elif len(names) < 2 and not faults:
+        faults.append(
+            f"{path.name} has the label {names[0]!r} alone in column {label!r}, and a "
+            "classifier needs at least two: add rows of another, or name another "
+            "column with label=."
         )
+    if faults and labels is None:
+        later += _lone_labels(path, counts, first_label)
+    refuse(path.name, faults + later if faults else [])
     return [{"text": t, "label": names.index(n)} for t, n in found], names
+
+
+def _lone_labels(path: Path, counts: Counter, first: dict) -> list[str]:
+    """A sentence for each label that stands in one row alone, where another has three
+    rows or more."""
+    lone = [first[key] for key, count in counts.items() if count == 1]
+    if not lone or max(counts.values()) < 3:
+        return []
+    return [
+        f"{path.name}, {here}: the label {name!r} stands in this row alone: correct "
+        "its spelling, or add or drop rows."
+        for name, here in lone
+    ]
+
+
+def refuse(what: str, faults: list[str], most: int = 20) -> None:
+    """Raises ValueError with all faults, a line each; one alone stands by itself."""
+    if len(faults) == 1:
+        raise ValueError(faults[0])
+    if faults:
+        more = [f"and {len(faults) - most} more."] if len(faults) > most else []
+        lines = "\n".join(f"- {fault}" for fault in [*faults[:most], *more])
+        raise ValueError(f"{what} has {len(faults)} faults:\n{lines}")
+
+
+def _separator_of(content: str, text: str, label: str) -> str:
+    """The separator at which the header falls into columns of these names; where none
+    does, the one at which it falls into most."""
+    for separator in SEPARATORS:
+        if {text, label} <= set(_columns(content, separator)):
+            return separator
+    return max(SEPARATORS, key=lambda sign: len(_columns(content, sign)))
+
+
+def _columns(content: str, separator: str) -> list[str]:
+    """The names in the header; none where it cannot be read."""
+    try:
+        reader = csv.reader(io.StringIO(content), delimiter=separator, strict=True)
+        return [name.strip() for name in next(reader, [])]
+    except csv.Error:
+        return []
 
 
 def _check_csv_options(path, text, label, labels, delimiter) -> None:
@@ -506,10 +573,12 @@ def _check_csv_options(path, text, label, labels, delimiter) -> None:
         raise ValueError(
             f"text is {text!r} and label is {label!r}: name two columns of the file."
         )
-    if delimiter not in list(SEPARATORS):
+    if delimiter is not None and not (
+        isinstance(delimiter, str) and len(delimiter) == 1 and delimiter not in '"\r\n '
+    ):
         raise ValueError(
-            f"delimiter is {delimiter!r}: use one of "
-            f"{', '.join(map(repr, SEPARATORS))}."
+            f"delimiter is {delimiter!r}: give one character, such as "
+            f"{', '.join(map(repr, SEPARATORS))}, or None."
         )
     if labels is None:
         return
@@ -532,7 +601,8 @@ def _csv_text(path: Path) -> str:
     try:
         if path.is_dir():
             raise ValueError(f"{path} is a folder: give the path of a CSV file in it.")
-        content = path.read_bytes().decode("utf-8-sig")
+        raw = path.read_bytes()
+        content = raw.decode("utf-8-sig")
     except FileNotFoundError:
         raise NotFound(f"{path} is not there: give the path of a CSV file.") from None
     except OSError as error:
@@ -541,9 +611,10 @@ def _csv_text(path: Path) -> str:
             f"{path} cannot be read ({cause}): give the path of a file of your own."
         ) from None
     except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
         raise ValueError(
-            f"{path.name} is not UTF-8 (byte {error.start}): save it as UTF-8, in a "
-            "spreadsheet by 'CSV UTF-8'."
+            f"{path.name} is not UTF-8 (line {line}, byte {error.start}): save it as "
+            "UTF-8, in a spreadsheet by 'CSV UTF-8'."
         ) from None
     content = content.replace("\r\n", "\n").replace("\r", "\n")
     if "\0" in content:
@@ -557,27 +628,34 @@ def _csv_text(path: Path) -> str:
 
 def _check_separator(path: Path, content: str, text, label, delimiter) -> None:
     """Refuses a file whose header holds both columns between other separators only."""
-    header = content.partition("\n")[0]
-    fitting = []
-    for separator in SEPARATORS:
-        columns = next(csv.reader([header], delimiter=separator), [])
-        if text in columns and label in columns:
-            fitting.append(separator)
-    if fitting and delimiter not in fitting:
+    fitting = _separator_of(content, text, label)
+    if {text, label} <= set(_columns(content, delimiter)) or fitting == delimiter:
+        return
+    if {text, label} <= set(_columns(content, fitting)):
+        header = content.partition("\n")[0]
         raise ValueError(
             f"{path.name} has no column {text!r}: its columns are {_listed([header])}: "
-            f"read it with delimiter={fitting[0]!r}."
+            f"read it with delimiter={fitting!r}."
         )
 
 
 def _check_header(path: Path, columns: list[str], text: str, label: str) -> None:
     """Refuses a header without the two columns, or with one of them twice."""
+    if not any(columns):
+        raise ValueError(
+            f"{path.name} has an empty first line: write the names of its columns "
+            "there."
+        )
+    options = {"text": text, "label": label}
+    missing = [name for name, column in options.items() if column not in columns]
+    if missing:
+        absent = " and ".join(f"no column {options[name]!r}" for name in missing)
+        raise ValueError(
+            f"{path.name} has {absent}: its columns are {_listed(columns)}: give the "
+            f"right name with {' and '.join(f'{name}=' for name in missing)}, or mend "
+            "the first line."
+        )
     for column in (text, label):
-        if column not in columns:
-            raise ValueError(
-                f"{path.name} has no column {column!r}: its columns are "
-                f"{_listed(columns)}."
-            )
         if columns.count(column) > 1:
             raise ValueError(
                 f"{path.name} has {columns.count(column)} columns {column!r}: rename "
@@ -585,8 +663,16 @@ def _check_header(path: Path, columns: list[str], text: str, label: str) -> None
             )
 
 
-def _csv_fields(row: dict, where: str, text: str, label: str, labels) -> tuple:
+def _csv_fields(
+    row: dict, where: str, text: str, label: str, labels, delimiter: str
+) -> tuple:
     """The text and the label name of one row."""
+    if any(row.pop(None, [])):  # a spreadsheet may write empty ones
+        signs = SEPARATORS.get(delimiter, repr(delimiter))
+        raise ValueError(
+            f"{where}: there are more fields than columns: put a text that holds "
+            f"{signs} in quotation marks."
+        )
     said, name = (row[text] or "").strip(), (row[label] or "").strip()
     if _is_blank(said):
         raise ValueError(

@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ASSETS = Path(__file__).parent / "assets"
-# The first weights of a mini stand beside the new ones, under its name with this
-# ending, until the last chapter has moved to the new ones.
-FIRST = "-v1"
 
 # PROMPTTUNE_SCALE -> role -> language -> (model, learning rate for tuning all its
 # weights through a prompt, the same with a new head)
@@ -278,21 +275,6 @@ def packaged() -> list[str]:
     )
 
 
-def first(name: str) -> str:
-    """The packaged name of the mini's first weights."""
-    return name + FIRST if (ASSETS / (name + FIRST)).is_dir() else name
-
-
-def load_v1(
-    role: str, language: str = "en", name: str | None = None, verbose: bool = True
-) -> Backbone:
-    """`load` for the chapters that still run on the first weights of the minis."""
-    minis = SCALES["mini"].get(role, {})
-    if name is None and scale() == "mini" and language in minis:
-        name = first(minis[language][0])
-    return load(role, language, name, verbose)
-
-
 def load(
     role: str, language: str = "en", name: str | None = None, verbose: bool = True
 ) -> Backbone:
@@ -331,9 +313,6 @@ def load(
     _check_weights(place, role, model, report)
     _check_tokenizer(place, tokenizer, model)
     _check_role(place, role, model, tokenizer)
-    if place.kind == "asset":
-        # by its plain name, as in what the chapters print and keep
-        place = dataclasses.replace(place, name=place.name.removesuffix(FIRST))
     if verbose:
         print(place)
     return Backbone(

@@ -36,20 +36,15 @@ FLOOR = {"hub", "plots", "drawings", "tables", "identity", "cache", "claims", "r
 READERS = {"load_task", "read_rows", "read_csv"}
 
 
-def identity(run: Callable) -> dict[str, str]:
-    """Everything that decides what `run` gives, but its arguments: name -> short hash.
-
-    Raises:
-        ValueError: it reads something whose content cannot be told, or has no source.
-    """
-    return Walk(run).components
-
-
 class Walk:
     """From a function to all the course's code and values that it can reach.
 
-    `components` has a hash for each; `keeps_results` says whether a function on the way
-    keeps its results (`functools.cache`), so that not every call loads what it needs.
+    `components` is everything that decides what the function gives, but its arguments:
+    name -> short hash. `keeps_results` says whether a function on the way keeps its
+    results (`functools.cache`), so that not every call loads what it needs.
+
+    Raises:
+        ValueError: it reads something whose content cannot be told, or has no source.
     """
 
     def __init__(self, run: Callable):

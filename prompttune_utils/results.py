@@ -1,37 +1,32 @@
-"""Recorded results: what is too long for a live chapter is run once by the same cells,
-and kept as JSON.
+"""Where recorded results stand, and what the tools record: `make benchmarks`, the page
+of the real models (`make real`) and the measurements of the minis' cards.
 
-A chapter asks `Recorded(...).get(settings, run)`. Normally the stored value comes back.
-With PROMPTTUNE_RECORD=1 (`make results`) what is missing, or was made with other
-weights, is run and stored, entry by entry, so an interrupted recording goes on where it
-stopped. The results of the scale `real` are in a folder of their own (`make real`). At
-the full scale nothing is shipped, so what is missing is always run, and kept in
-`results-full/` beside the notebook.
+A tool asks `Recorded(...).get(settings, run)`. Normally the stored value comes back.
+With PROMPTTUNE_RECORD=1 what is missing, or was made with other weights, is run and
+stored, entry by entry, so an interrupted recording goes on where it stopped. The
+results of the scale `real` are in a folder of their own. At the full scale nothing is
+shipped, so what is missing is always run, and kept in `results-full/`. Chapters ask
+`cache.Cache` instead.
 """
 
 import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from pathlib import Path
-from textwrap import fill
 
-from prompttune_utils.evaluation import mean_interval, show
 from prompttune_utils.hub import ASSETS, scale
 
 FOLDER = ASSETS / "results"
 FOLDERS = {"mini": FOLDER, "real": FOLDER / "real", "full": Path("results-full")}
 # what records the results that are shipped
 RECORDED_BY = {"mini": "make results", "real": "make real"}
-# the weakest first; needs scale: cannot show at this size, or shows only a trend
-VERDICTS = ("refuted here", "needs scale", "reproduced")
-Differences = Mapping[str, Sequence[float]]
 
 
 class NotRecorded(LookupError):
-    """A chapter asks for a result that nobody recorded with these weights."""
+    """A chapter or a tool asks for a result that nobody recorded."""
 
 
 def recording() -> bool:
@@ -68,61 +63,19 @@ def of_the_real_models(**settings) -> list:
     return found
 
 
-def judged(differences: Differences, beyond: float = 0.0) -> str:
-    """The verdict on the claim that these differences lie above `beyond`.
-
-    It is reproduced when the 95 % interval lies above it in more than half of the
-    settings and below it in none; refuted here when it lies above it in none, or below
-    it in more than half; else it needs scale.
-
-    Args:
-        differences: setting -> values over seeds or rows.
-
-    Raises:
-        ValueError: there are no differences.
-    """
-    if not differences:
-        raise ValueError("There are no differences to judge: give at least one.")
-    pairs = [
-        (mean - beyond, half) for mean, half in map(mean_interval, differences.values())
-    ]
-    above = sum(mean > half for mean, half in pairs)
-    below = sum(-mean > half for mean, half in pairs)
-    if not above or below > len(pairs) / 2:
-        return "refuted here"
-    return "reproduced" if above > len(pairs) / 2 and not below else "needs scale"
-
-
-def weakest(*verdicts: str) -> str:
-    """The verdict on a claim that says several things at once."""
-    return min(verdicts, key=VERDICTS.index)
-
-
-def told(what: str, parts: Mapping[str, str | Sequence[float]]) -> str:
-    """`what; name: value; name: value`; values over seeds as mean and interval."""
-    return "; ".join(
-        [
-            what,
-            *(
-                f"{name}: {value if isinstance(value, str) else show(value)}"
-                for name, value in parts.items()
-            ),
-        ]
-    )
-
-
 class Recorded:
-    """The results of one chapter.
+    """The results in one file.
 
     Args:
-        chapter: the notebook's name without ending.
+        name: of the file, without ending.
         weights: `hub.weights_hash` of the backbone; entries of other weights do not
             count.
+        folder: another one than that of the scale.
     """
 
-    def __init__(self, chapter: str, weights: str, folder: Path | None = None):
-        self.chapter, self.weights = chapter, weights
-        self.path = (folder or FOLDERS[scale()]) / f"{chapter}.json"
+    def __init__(self, name: str, weights: str, folder: Path | None = None):
+        self.weights = weights
+        self.path = (folder or FOLDERS[scale()]) / f"{name}.json"
         self.entries = (
             json.loads(self.path.read_text(encoding="utf-8"))
             if self.path.exists()
@@ -139,70 +92,6 @@ class Recorded:
                 if e["settings"] == settings and e["weights"] == self.weights
             ),
             None,
-        )
-
-    def claim(
-        self,
-        number: str,
-        verdict: str,
-        what: str,
-        parts: Mapping[str, str | Sequence[float]] = {},
-    ) -> None:
-        """Prints the chapter's answer to a claim of the ledger (`C14`), and keeps it
-        when recording: `what`, and a line for each part.
-
-        Args:
-            what: what was measured.
-            parts: name -> a text, or values over seeds, of which mean and interval are
-                told.
-
-        Raises:
-            ValueError: another verdict than those of `VERDICTS`, or an answer that
-                differs from the one kept.
-        """
-        if verdict not in VERDICTS:
-            raise ValueError(
-                f"The verdict on {number} is {verdict!r}: use one of "
-                f"{', '.join(VERDICTS)}."
-            )
-        given = {"verdict": verdict, "answer": told(what, parts)}
-        if recording():
-            self.entries = [
-                e for e in self.entries if e["settings"] != {"claim": number}
-            ]
-        kept = self.get({"claim": number}, lambda: given)
-        if kept != given and scale() in RECORDED_BY:
-            raise ValueError(
-                f"{self.path.name} keeps another answer to {number}, {kept}, than "
-                f"{given}: run `{RECORDED_BY[scale()]}`."
-            )
-        for part in f"{number} {verdict}: {given['answer']}".split("; "):
-            indent = "" if part.startswith(f"{number} ") else "    "
-            print(fill(part, 88, initial_indent=indent, subsequent_indent="    "))
-
-    def judge(
-        self,
-        number: str,
-        what: str,
-        differences: Differences,
-        also: Mapping[str, Differences] = {},
-        beyond: float = 0.0,
-    ) -> None:
-        """Answers a claim that one thing is larger than another by the rule of
-        `judged`.
-
-        Args:
-            what: what is subtracted from what.
-            differences: setting -> their differences over seeds (or rows).
-            also: what -> differences of the other things that the claim says; it holds
-                as well as the weakest of them.
-            beyond: by how much larger; a negative one for "not smaller by more than
-                that".
-        """
-        parts = {what: differences} | also
-        verdicts = [judged(part, beyond) for part in parts.values()]
-        self.claim(
-            number, weakest(*verdicts), "; ".join(told(*part) for part in parts.items())
         )
 
     def get(

@@ -405,8 +405,3 @@ def _fingerprints(model: torch.nn.Module, rows: list[dict]) -> dict[str, str]:
         "list of tuned parameters": Hasher.hash(tuned),
         "set of frozen weights": Hasher.hash(frozen),
     }
-
-
-def trainable(model: torch.nn.Module) -> int:
-    """Number of parameters that are tuned; a shared tensor counts once."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)

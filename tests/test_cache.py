@@ -19,7 +19,7 @@ import prompttune_utils
 from prompttune_utils import cache, data, hub
 from prompttune_utils import identity as identity_module
 from prompttune_utils.cache import Cache, Stale, pack, unpack
-from prompttune_utils.identity import identity
+from prompttune_utils.identity import Walk
 from prompttune_utils.results import NotRecorded
 
 HELPER = '''
@@ -294,9 +294,9 @@ def test_cycles_and_kept_functions_end(tmp_path):
         def other(x):
             return run(x) if x else Node
         """
-    found = identity(written(tmp_path, text))
+    found = Walk(written(tmp_path, text)).components
     assert {"def run", "def other", "class Node", "def Node.next"} <= found.keys()
-    assert found == identity(written(tmp_path, text))
+    assert found == Walk(written(tmp_path, text)).components
 
 
 @pytest.mark.parametrize(
@@ -314,11 +314,11 @@ def test_cycles_and_kept_functions_end(tmp_path):
 )
 def test_what_has_no_identity(text, said, tmp_path):
     with pytest.raises(ValueError, match=said):
-        identity(written(tmp_path, text))
+        Walk(written(tmp_path, text))
     with pytest.raises(ValueError, match="source of `run` cannot be read: write it w"):
         space = {"__name__": "__main__"}
         exec("def run(): pass", space)
-        identity(space["run"])
+        Walk(space["run"])
 
 
 def test_a_file_that_was_edited_after_it_was_loaded(toy, tmp_path):
@@ -328,7 +328,7 @@ def test_a_file_that_was_edited_after_it_was_loaded(toy, tmp_path):
     with pytest.raises(
         ValueError, match="toy_helper.py was edited after `toy_helper.t"
     ):
-        identity(run)
+        Walk(run)
 
 
 # witnesses
@@ -554,7 +554,7 @@ def test_asking_is_quick(tmp_path, record):
         kept.get(run, 0)
         seconds.append(time.process_time() - before)
     assert min(seconds) < 0.02  # the best, for the machine may be busy
-    assert "def data.few_shot" in identity(run)
+    assert "def data.few_shot" in Walk(run).components
 
 
 HELPERS = """
@@ -607,7 +607,7 @@ def test_an_identity_is_the_same_in_every_process(tmp_path):
         "from prompttune_utils import data, evaluation, identity\n"
         "WORDS = {'a', 'b', 'c', 'd', data.Task}\n"
         "def run(seed):\n    return evaluation.score_rows, data.few_shot, WORDS\n"
-        "print(identity.identity(run))\n"
+        "print(identity.Walk(run).components)\n"
     )
     said = [
         subprocess.run(

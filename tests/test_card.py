@@ -14,14 +14,10 @@ from prompttune_utils import hub
 MEASURES = {
     "mini-bert": evaluate.measure,
     "mini-bert-s": evaluate.measure,
-    "mini-bert-v1": evaluate.measure,
     "mini-gpt": evaluate_causal.measure,
     "mini-gpt-s": evaluate_causal.measure,
-    "mini-gpt-v1": evaluate_causal.measure,
-    "mini-gpt-s-v1": evaluate_causal.measure,
     "mini-t5": evaluate_seq2seq.measure,
     "mini-t5-s": evaluate_seq2seq.measure,
-    "mini-t5-v1": evaluate_seq2seq.measure,
 }
 ROLES = {"masked_lm": "mini-bert", "causal_lm": "mini-gpt", "seq2seq_lm": "mini-t5"}
 NEEDS_MIRROR = pytest.mark.skipif(
@@ -82,10 +78,9 @@ def test_size_curve_and_words_of_the_card(name):
     assert size <= 9_000_000
     assert lines[0].endswith(f", {size:,} parameters")
     curve = json.loads((folder / "training.json").read_text(encoding="utf-8"))
-    # the last tenth of the first mini-t5, and of mini-t5-s, asks for something else, so
-    # its loss is not compared with that of the first phase
-    two_phases = name in ("mini-t5-v1", "mini-t5-s")
-    end = (0.9 if two_phases else 1) * curve[-1]["minutes"]
+    # the last tenth of mini-t5-s asks for something else, so its loss is not compared
+    # with that of the first phase
+    end = (0.9 if name == "mini-t5-s" else 1) * curve[-1]["minutes"]
     losses = [entry["loss"] for entry in curve if entry["minutes"] <= end]
     assert (
         len(curve) > 10
@@ -101,36 +96,24 @@ def test_size_curve_and_words_of_the_card(name):
 
 
 def test_all_assets_together():
-    """What every reader downloads with the package; the first weights go with the last
-    chapter that runs on them."""
-    files = [f for f in hub.ASSETS.rglob("*") if f.is_file()]
-    sizes = {f: f.stat().st_size for f in files}
-    assert sum(sizes.values()) <= 92e6  # what a package index takes is 100 MB
-    first = [f for f in files if f.parent.name.endswith(hub.FIRST)]
-    assert sum(sizes.values()) - sum(sizes[f] for f in first) <= 64e6
+    """What every reader downloads with the package."""
+    sizes = [f.stat().st_size for f in hub.ASSETS.rglob("*") if f.is_file()]
+    assert sum(sizes) <= 64e6
 
 
-@pytest.mark.parametrize("name", [n for n in MEASURES if n.endswith(hub.FIRST)])
-def test_the_first_weights_go_by_the_plain_name(name, capsys):
-    """Where the chapters print a place or a message, it stays as it was."""
-    role = next(r for r, c in ROLES.items() if name.startswith(c))
+@pytest.mark.parametrize("name", MEASURES)
+def test_the_card_names_its_weights(name, capsys):
+    """What is printed and kept of a mini says its packaged name."""
+    role = next(r for r, mini in ROLES.items() if name.startswith(mini))
     backbone = hub.load(role, name=name)
-    plain = name.removesuffix(hub.FIRST)
-    assert hub.first(plain) == name and hub.first("mini-t5-s") == "mini-t5-s"
-    assert backbone.name == plain
-    assert capsys.readouterr().out == f"{plain}: packaged with the course\n"
+    assert backbone.name == name
+    assert capsys.readouterr().out == f"{name}: packaged with the course\n"
     card = Path(backbone.place.location, "README.md").read_text(encoding="utf-8")
-    assert hub.weights_hash(backbone.model) in card
+    first_line = between_the_marks(card)[0]
+    assert first_line.startswith(f"weights {hub.weights_hash(backbone.model)}, ")
 
 
-@pytest.mark.parametrize("role", ["masked_lm", "causal_lm", "seq2seq_lm"])
-def test_the_chapters_run_on_the_first_weights(role):
-    """Their recorded results hold for these weights alone."""
-    hashes = {
-        "masked_lm": "4d65922d1ae15b48",
-        "causal_lm": "96043c940b5cbdf9",
-        "seq2seq_lm": "9b18b56cbdcd4a09",
-    }
-    for language in ("en", "zh"):
-        model = hub.load_v1(role, language, verbose=False).model
-        assert hub.weights_hash(model) == hashes[role]
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_chapters_run_on_the_minis_with_a_card(role, language):
+    assert hub.load(role, language, verbose=False).name == ROLES[role]

@@ -429,12 +429,5 @@ def test_claims_without_an_answer(book, book_pages):
         book_pages.totals(book)
 
 
-def test_answers_by_the_first_editions_rule_are_refused(book, book_pages):
-    old = {"settings": {"claim": "C97"}, "value": {"verdict": "needs scale"}}
-    (book / book_pages.RESULTS / "98_other.json").write_text(json.dumps([old]))
-    with pytest.raises(ValueError, match="98_other.json answers C97 by the rule of"):
-        book_pages.totals(book)
-
-
 def test_the_file_is_packaged():
     assert claims.FILE == ASSETS / "claims.toml" and claims.FILE.is_file()

@@ -23,7 +23,7 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def backbone():
-    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
+    return hub.load("masked_lm", verbose=False)
 
 
 def test_naive_bayes_learns_which_word_goes_with_which_label():
@@ -120,13 +120,6 @@ def test_the_lstm_is_a_method_that_trains_all_but_its_word_vectors(lstm, tmp_pat
     other = LstmClassifier(word_vectors(lstm.tokenizer), lstm.tokenizer, labels=2)
     other.load(tmp_path / "lstm.safetensors").eval()
     assert torch.allclose(other.logits(ROWS), lstm.logits(ROWS))
-
-
-def test_the_old_name_of_logits(lstm):
-    bayes = NaiveBayes(str.split)
-    bayes.fit(ROWS)
-    for model in (bayes, lstm):
-        assert torch.equal(model.scores(ROWS), model.logits(ROWS))
 
 
 def test_lstm_names_a_label_that_it_lacks(lstm):

@@ -463,22 +463,29 @@ FAULTS = {
     "missing column": (
         "review,label\ngood,pos\n",
         {},
-        "my.csv has no column 'text': its columns are review, label",
+        "my.csv has no column 'text': its columns are review, label: give the right "
+        "name with text=, or mend the first line",
+    ),
+    "both columns missing, tabs between others": (
+        "review\tverdict\ngood, very\tpos\n",
+        {},
+        "my.csv has no column 'text' and no column 'label': its columns are review, "
+        "verdict: give the right name with text= and label=, or",
     ),
     "semicolons": (
         "text;label\ngood;pos\n",
-        {},
+        {"delimiter": ","},
         "my.csv has no column 'text': its columns are text;label: read it with "
         "delimiter=';'",
     ),
     "quoted semicolons": (
         '"text";"label"\n"good";"pos"\n',
-        {},
+        {"delimiter": ","},
         "my.csv has no column 'text': .*: read it with delimiter=';'",
     ),
     "tabs": (
         "id\ttext\tlabel\n",
-        {},
+        {"delimiter": ","},
         r"its columns are 'id\\ttext\\tlabel': read it with delimiter='\\t'",
     ),
     "a line end in the header": (
@@ -502,7 +509,7 @@ FAULTS = {
         {},
         "my.csv has 2 columns 'label': rename or delete all but one",
     ),
-    "empty file": ("", {}, "my.csv has no column 'text': its columns are none"),
+    "empty file": ("", {}, "my.csv has an empty first line: write the names"),
     "unknown label": (
         "text,label\ngood,pos\nbad,ngt\n",
         {"labels": ["pos", "neg"]},
@@ -524,17 +531,18 @@ FAULTS = {
     "wrong encoding": (
         "text,label\n太差,neg\n".encode("gbk"),
         {},
-        r"my.csv is not UTF-8 \(byte 13\): save it as UTF-8",
+        r"my.csv is not UTF-8 \(line 2, byte 13\): save it as UTF-8",
     ),
     "UTF-16": (
         "text,label\ngood,pos\n".encode("utf-16"),
         {},
-        r"my.csv is not UTF-8 \(byte 0\): save it as UTF-8",
+        r"my.csv is not UTF-8 \(line 1, byte 0\): save it as UTF-8",
     ),
     "unclosed quote": (
         'text,label\ngood,pos\n"bad,neg\nbad,neg\n',
         {},
-        "my.csv, the row that begins on line 3: .*: close every quotation mark",
+        "my.csv, the row that begins on line 3: .*: close every quotation mark, and "
+        "read the file again: what follows was not looked at",
     ),
     "unclosed quote in the header": (
         '"text,label\ngood,pos\n',
@@ -566,10 +574,10 @@ FAULTS = {
     "one label": (
         "text,label\ngood,pos\nfine,pos\n",
         {},
-        "my.csv has 1 different labels in column 'label': a classifier needs at least "
-        "two",
+        "my.csv has the label 'pos' alone in column 'label', and a classifier needs at "
+        "least two: add rows of another, or name another column with label=",
     ),
-    "only a header": ("text,label\n", {}, "my.csv has 0 different labels"),
+    "only a header": ("text,label\n", {}, "my.csv has no rows below its header"),
     "fewer fields": (
         "text,label,id\ngood,pos,1\nbad,neg\n",
         {},
@@ -638,12 +646,76 @@ def test_fault_in_a_csv_is_named(csv_of, content, options, message):
 
 
 def test_csv_with_another_separator(csv_of):
-    for separator in ";\t|":
-        content = f"text{separator}label\na, b{separator}x\nc{separator}y\n"
-        assert csv_of(content, delimiter=separator) == (
-            [{"text": "a, b", "label": 0}, {"text": "c", "label": 1}],
-            ["x", "y"],
-        )
+    """It is found in the header, also where the names stand in quotation marks; any
+    other character can be given."""
+    for separator in ";\t|:":
+        for mark in ("", '"'):
+            header = separator.join(f"{mark}{name}{mark}" for name in ("text", "label"))
+            content = f"{header}\na, b{separator}x\nc{separator}y\n"
+            given = {"delimiter": separator}
+            for options in (given,) if separator == ":" else (given, {}):
+                assert csv_of(content, **options) == (
+                    [{"text": "a, b", "label": 0}, {"text": "c", "label": 1}],
+                    ["x", "y"],
+                )
+
+
+def test_all_faults_of_a_csv_are_named_in_one_run(csv_of):
+    content = (
+        "text;label\ngood;pos\n;neg\nbad;Pos\nbad; slow;neg\ngood;neg\n"
+        'fine;ngt\n"open;pos\n'
+    )
+    with pytest.raises(ValueError, match="^my.csv has 6 faults:\n") as error:
+        csv_of(content, labels=["pos", "neg"])
+    lines = str(error.value).split("\n- ")[1:]
+    for line, part in zip(
+        lines,
+        [
+            "row 2 (line 3): the column 'text' is empty",
+            "row 3 (line 4): the column 'label' holds 'Pos'",
+            "row 4 (line 5): there are more fields than columns: put a text that holds "
+            "semicolons",
+            "row 5 (line 6): the text has the label 'neg', and in row 1",
+            "row 6 (line 7): the column 'label' holds 'ngt'",
+            "the row that begins on line 8: unexpected end of data: close every",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(f"my.csv, {part}"), line
+
+
+def test_what_training_would_refuse_is_named_with_the_other_faults(csv_of):
+    """A label in one row, and a text that differs in case under two labels; alone, both
+    are read."""
+    content = "text,label\na,pos\nb,pos\nc,pos\nd,neg\nA,neg\ne,ngt\n"
+    assert len(csv_of(content)[0]) == 6
+    with pytest.raises(ValueError, match="^my.csv has 3 faults:\n") as error:
+        csv_of(content + ",neg\n")
+    lines = str(error.value).split("\n- my.csv, ")[1:]
+    for line, start in zip(
+        lines,
+        [
+            "row 7 (line 8): the column 'text' is empty",
+            "row 5 (line 6): the text has the label 'neg', and in row 1 (line 2) the "
+            "same text, but for its case, has the label 'pos': correct one of the two",
+            "row 6 (line 7): the label 'ngt' stands in this row alone: correct its sp",
+        ],
+        strict=True,
+    ):
+        assert line.startswith(start), line
+
+
+def test_a_spreadsheet_may_write_empty_fields(csv_of):
+    """Behind the last column, and spaces around the names of the columns."""
+    rows, labels = csv_of("text , label\na,x,\nb,y,,\n")
+    assert [row["text"] for row in rows] == ["a", "b"] and labels == ["x", "y"]
+
+
+def test_a_long_list_of_faults_is_cut(csv_of):
+    with pytest.raises(ValueError, match="has 300 faults") as error:
+        csv_of("text,label\n" + ",x\n" * 300)
+    assert str(error.value).endswith("\n- and 280 more.")
+    assert str(error.value).count("\n") == 21
 
 
 def test_csv_with_line_ends_of_old_macs(csv_of):
@@ -679,8 +751,8 @@ CSV_OPTIONS = {
         "text is 'a' and label is 'a': name two",
     ),
     "a number": ({"text": 0}, "text is 0 and label is 'label': name two columns"),
-    "separator": ({"delimiter": "::"}, "delimiter is '::': use one of ',', ';', "),
-    "no separator": ({"delimiter": None}, "delimiter is None: use one of ',', ';', "),
+    "separator": ({"delimiter": "::"}, "delimiter is '::': give one character, such"),
+    "a space": ({"delimiter": " "}, "delimiter is ' ': give one character, such as "),
     "labels in a str": ({"labels": "pos, neg"}, LIST),
     "numbers": ({"labels": [0, 1]}, LIST),
     "spaces": ({"labels": ["pos", " neg"]}, LIST),

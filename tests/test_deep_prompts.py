@@ -23,7 +23,6 @@ from transformers import (
 from prompttune_utils import hub, tagged
 from prompttune_utils.methods.fine_tuning import HeadClassifier
 from prompttune_utils.methods.in_context_learning import InContext
-from prompttune_utils.methods.p_tuning import FreePrompt
 from prompttune_utils.methods.p_tuning_v2 import (
     DeepPrompts,
     InputPrompts,
@@ -42,8 +41,9 @@ from prompttune_utils.methods.p_tuning_v2 import (
     spans,
     tag_rows,
 )
-from prompttune_utils.training import fit, trainable
-from tests.tiny import DECODER, ENCODER, T5
+from prompttune_utils.methods.prompt_oriented_fine_tuning import FreeVectors
+from prompttune_utils.training import fit
+from tests.tiny import DECODER, ENCODER, T5, trainable
 
 TEXTS = ["A warm and funny book.", "冷的汤"]
 
@@ -145,7 +145,7 @@ def around(kind, encoder, length):
     layers, width = encoder.config.num_hidden_layers, encoder.config.hidden_size
     if kind == "deep":
         return DeepPrompts(encoder, PrefixEncoder(length, layers, width))
-    return InputPrompts(encoder, FreePrompt(torch.randn(length, width)))
+    return InputPrompts(encoder, FreeVectors(torch.randn(length, width)))
 
 
 def read(model, tokens, rows=1):
@@ -195,7 +195,7 @@ def test_prompts_of_another_width_are_refused(bert):
         ValueError, match="A prefix of the width 960 does not fit 5 layers of 256: make"
     ):
         read(deep, 8)
-    shallow = InputPrompts(encoder, FreePrompt(torch.zeros(5, 255)))
+    shallow = InputPrompts(encoder, FreeVectors(torch.zeros(5, 255)))
     with pytest.raises(ValueError, match=r"shape \(5, 255\) does not fit word embedd"):
         read(shallow, 8)
     with pytest.raises(
@@ -292,12 +292,12 @@ def test_a_copy_after_use_is_a_model_of_its_own():
     tuned = PrefixTuned(backbone, 3, words=["差", "好"])
     rows = [{"text": text, "label": 1} for text in TEXTS]
     tuned.loss(rows).backward()
-    before = tuned.scores(rows).detach()
+    before = tuned.logits(rows).detach()
     copied = copy.deepcopy(tuned)
-    assert torch.equal(copied.scores(rows), before)
+    assert torch.equal(copied.logits(rows), before)
     fit(copied, rows, copied.loss, learning_rate=0.3, steps=2)
-    assert torch.equal(tuned.scores(rows), before)
-    assert not torch.allclose(copied.scores(rows), before)
+    assert torch.equal(tuned.logits(rows), before)
+    assert not torch.allclose(copied.logits(rows), before)
     kept = [
         value
         for module in tuned.modules()
@@ -352,9 +352,9 @@ def test_dropout_of_the_frozen_model_does_not_blur_a_prefix(bert):
         taken = fit(model, rows, loss, learning_rate=0.1, steps=2, batch_size=2)
         assert losses == taken  # a `Method` keeps what is frozen in evaluation mode
         with torch.inference_mode():
-            first = model.scores(rows)
-            assert torch.equal(model.scores(rows), first)
-            alone = torch.cat([model.scores([row]) for row in rows])
+            first = model.logits(rows)
+            assert torch.equal(model.logits(rows), first)
+            alone = torch.cat([model.logits([row]) for row in rows])
             assert torch.allclose(alone, first, atol=1e-4)
 
 
@@ -444,7 +444,7 @@ def test_prompt_and_head_have_rates_of_their_own(bert, kind):
     if kind == "deep":
         give_prefix(method, 70, dropout=0.1, sentence="say bad or good : ")
     else:
-        give_prompt(method, FreePrompt(torch.randn(70, 256)))
+        give_prompt(method, FreeVectors(torch.randn(70, 256)))
     part = "model.prefix" if kind == "deep" else "model.prompt"
     assert method.max_length == 192 - 70
     start = copy.deepcopy(method)

@@ -48,7 +48,7 @@ ROWS = [
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("causal_lm", name="mini-gpt-v1", verbose=False)
+    return hub.load("causal_lm", verbose=False)
 
 
 def test_a_prompt_is_the_demonstrations_and_the_query(backbone):
@@ -67,10 +67,10 @@ def test_cached_scores_are_the_plain_ones(backbone, shown):
     plain, cached = (
         kind(backbone, LIST, WORDS, shown) for kind in (InContext, CachedInContext)
     )
-    first = score_rows(ROWS, plain.scores)
+    first = score_rows(ROWS, plain.logits)
     for size in (1, 2, 5):
         assert torch.allclose(
-            score_rows(ROWS, cached.scores, batch_size=size),
+            score_rows(ROWS, cached.logits, batch_size=size),
             first,
             atol=1e-5 * float(first.abs().max()),
         )
@@ -131,7 +131,7 @@ def test_calibrated_content_free_texts_are_uniform_on_average(backbone):
         calibrate(prompt)
         with torch.inference_mode():
             odds = torch.cat(
-                [prompt.scores([{"text": text}]) for text in ("N/A", "", "[MASK]")]
+                [prompt.logits([{"text": text}]) for text in ("N/A", "", "[MASK]")]
             ).exp()  # p / p_cf
         assert torch.allclose(odds.mean(0), torch.ones(2), atol=1e-4)
 
@@ -171,7 +171,7 @@ def test_other_models_and_no_pad_token(backbone, make):
         scores = []
         for kind in (InContext, CachedInContext):
             prompt = kind(other, LIST, WORDS, shown)
-            scores += [score_rows(rows, prompt.scores, batch_size=n) for n in (3, 1)]
+            scores += [score_rows(rows, prompt.logits, batch_size=n) for n in (3, 1)]
         assert all(torch.allclose(s, scores[0], atol=1e-4) for s in scores)
         written.append(prompt.complete(rows))
     assert written[0] == written[1] == [prompt.complete([row])[0] for row in rows]
@@ -182,14 +182,14 @@ def test_nothing_goes_beyond_what_the_model_reads(backbone):
     other = gpt2(backbone)
     fits = "good " * (64 - len(token_ids(other, " ->", begin=True)))
     for kind in (InContext, CachedInContext):
-        kind(other, LIST, WORDS).scores([{"text": fits}])
+        kind(other, LIST, WORDS).logits([{"text": fits}])
         with pytest.raises(
             ValueError, match="A prompt has 65 tokens, and mini-gpt rea"
         ):
-            kind(other, LIST, WORDS).scores([{"text": fits + "good"}])
+            kind(other, LIST, WORDS).logits([{"text": fits + "good"}])
         prompt = kind(other, LIST, WORDS, [("good " * 30, "positive")])
         with pytest.raises(ValueError, match="A prompt has 6[0-9] tokens, .* reads 64"):
-            prompt.scores([{"text": "good " * 28}])
+            prompt.logits([{"text": "good " * 28}])
     prompt = token_ids(other, "good " * 40, begin=True)
     assert generate(other, [prompt, prompt[:3]], 64 - len(prompt), stop="")
     with pytest.raises(
@@ -215,29 +215,29 @@ def test_the_cache_follows_the_weights(backbone):
     def load():
         changing.model.load_state_dict(backbone.model.state_dict())
 
-    before = [score_rows(ROWS, prompt.scores) for prompt in prompts]
+    before = [score_rows(ROWS, prompt.logits) for prompt in prompts]
     for change in (add, merge, load):
         change()
-        plain = score_rows(ROWS, InContext(changing, LIST, WORDS, SHOWN).scores)
+        plain = score_rows(ROWS, InContext(changing, LIST, WORDS, SHOWN).logits)
         for prompt in prompts:
-            assert torch.allclose(score_rows(ROWS, prompt.scores), plain, atol=1e-3)
+            assert torch.allclose(score_rows(ROWS, prompt.logits), plain, atol=1e-3)
         if change is not load:
             assert not torch.allclose(before[0], plain, atol=1e-2)
     prompt.prefix = prompt.prefix[:1]
-    none = score_rows(ROWS, InContext(changing, LIST, WORDS).scores)
-    assert torch.allclose(score_rows(ROWS, prompt.scores), none, atol=1e-3)
+    none = score_rows(ROWS, InContext(changing, LIST, WORDS).logits)
+    assert torch.allclose(score_rows(ROWS, prompt.logits), none, atol=1e-3)
 
 
 def test_a_cached_prompt_after_use(backbone):
     """It can be copied, used with and without gradients, and asked empty queries."""
     prompt = CachedInContext(backbone, "{text}{label}\n", WORDS, SHOWN)
     plain = InContext(backbone, "{text}{label}\n", WORDS, SHOWN)
-    scores = score_rows(ROWS, prompt.scores)
-    assert torch.allclose(scores, score_rows(ROWS, plain.scores), atol=1e-3)
-    again = prompt.scores(ROWS)
+    scores = score_rows(ROWS, prompt.logits)
+    assert torch.allclose(scores, score_rows(ROWS, plain.logits), atol=1e-3)
+    again = prompt.logits(ROWS)
     assert torch.allclose(again, scores, atol=1e-3) and not again.requires_grad
     copied = copy.deepcopy(prompt)
-    assert torch.allclose(score_rows(ROWS, copied.scores), scores, atol=1e-3)
+    assert torch.allclose(score_rows(ROWS, copied.logits), scores, atol=1e-3)
 
 
 def test_scores_of_a_model_with_dropout_are_the_same_twice(backbone):
@@ -245,7 +245,7 @@ def test_scores_of_a_model_with_dropout_are_the_same_twice(backbone):
     rows = [{"text": "fine"}, {"text": "not so good"}]
     for kind in (InContext, CachedInContext):
         prompt = kind(dropped, LIST, WORDS, SHOWN[:1])
-        assert torch.equal(prompt.scores(rows), prompt.scores(rows))
+        assert torch.equal(prompt.logits(rows), prompt.logits(rows))
     assert not dropped.model.training
 
 
@@ -278,7 +278,7 @@ def test_a_template_without_an_end(backbone):
     prompt = InContext(backbone, "{text} -> {label}", WORDS)
     ended = InContext(backbone, LIST, WORDS)
     rows = [{"text": "i loved it"}]
-    assert torch.equal(prompt.scores(rows), ended.scores(rows))
+    assert torch.equal(prompt.logits(rows), ended.logits(rows))
     assert prompt.complete(rows)[0].startswith(ended.complete(rows)[0])
     with pytest.raises(ValueError, match="demonstrations run into each other: end it"):
         InContext(backbone, "{text} -> {label}", WORDS, SHOWN)
@@ -313,7 +313,7 @@ def test_what_else_is_refused(backbone):
         ValueError,
         match="A prompt has 6[0-9][0-9] tokens, and mini-gpt reads 512: show fewer",
     ):
-        InContext(backbone, LIST, WORDS).scores([{"text": "good " * 600}])
+        InContext(backbone, LIST, WORDS).logits([{"text": "good " * 600}])
     for word in ("", "\U0001f40c"):
         with pytest.raises(
             ValueError, match="has no token of mini-gpt: choose another"

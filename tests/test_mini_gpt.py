@@ -15,7 +15,7 @@ EXAMPLE = "你好->hello, 再见->goodbye, 购买->purchase, 销售->"
 @pytest.fixture(scope="module")
 def backbone():
     torch.set_num_threads(1)
-    return hub.load("causal_lm", name="mini-gpt-v1", verbose=False)
+    return hub.load("causal_lm", verbose=False)
 
 
 def mean(values) -> float:
@@ -26,10 +26,10 @@ def mean(values) -> float:
 @pytest.mark.parametrize(
     "rules, least",
     [
-        ([*measured.STATED, *measured.UNSEEN, *measured.ARBITRARY], 0.30),
-        (measured.STATED, 0.30),
-        (measured.ARBITRARY, 0.30),
-        (measured.UNSEEN, 0.20),
+        ([*measured.STATED, *measured.UNSEEN, *measured.ARBITRARY], 0.50),
+        (measured.STATED, 0.60),
+        (measured.ARBITRARY, 0.40),
+        (measured.UNSEEN, 0.40),
     ],
     ids=["all", "stated", "arbitrary", "unseen"],
 )
@@ -37,20 +37,20 @@ def test_demonstrations_help(recorded, rules, least):
     """16 demonstrations against none, no weight changed, on pairs in no list of the
     training text."""
     rise = [
-        mean(recorded("mini-gpt-v1", what="in_context", rule=r, shots=16))
-        - mean(recorded("mini-gpt-v1", what="in_context", rule=r, shots=0))
+        mean(recorded("mini-gpt", what="in_context", rule=r, shots=16))
+        - mean(recorded("mini-gpt", what="in_context", rule=r, shots=0))
         for r in rules
     ]
     assert mean(rise) >= least
 
 
-@pytest.mark.parametrize("name", ["mini-gpt", "mini-gpt-v1"])
+@pytest.mark.parametrize("name", ["mini-gpt", "mini-gpt-s"])
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("steps", [2, 3])
 @pytest.mark.parametrize("shown, gain", [("few", 0.30), ("zero", 0.20)])
 def test_steps_help(recorded, name, language, steps, shown, gain):
     """Thinking step by step against answering at once, with demonstrations and without;
-    the sentence that asks for it is new to mini-gpt, and was not to the first one."""
+    the sentence that asks for it is new to both."""
     with_steps, direct = (
         recorded(
             name,
@@ -65,9 +65,10 @@ def test_steps_help(recorded, name, language, steps, shown, gain):
 
 
 @pytest.mark.parametrize("shown", ["few", "zero"])
-def test_the_small_one_gains_less_from_steps(recorded, shown):
-    """What chapter 6 shows of the two sizes. Should a better mini-gpt-s come near its
-    twin, its card and the chapter have to say so."""
+def test_the_small_one_gains_no_less_from_steps(recorded, shown):
+    """What chapter 6 shows of the two sizes: both solve nearly all with steps, and
+    mini-gpt guesses more of the direct answers. Should a new mini-gpt-s fall behind its
+    twin, the chapter has to say so."""
 
     def gain(name: str) -> float:
         with_steps, direct = (
@@ -83,15 +84,14 @@ def test_the_small_one_gains_less_from_steps(recorded, shown):
         )
         return with_steps - direct
 
-    assert 0.2 < gain("mini-gpt-s-v1") < gain("mini-gpt-v1") - 0.3
+    assert 0.8 < gain("mini-gpt") < gain("mini-gpt-s")
 
 
 @pytest.mark.parametrize(
     "rules, least", [(measured.STATED, 0.86), (measured.UNSEEN, 0.68)]
 )
-def test_the_new_weights_learn_more_from_demonstrations(recorded, rules, least):
-    """16 shown. Of arbitrary labels they learn less than the first ones, see the
-    card."""
+def test_many_are_right_after_demonstrations(recorded, rules, least):
+    """16 shown."""
     values = [
         mean(recorded("mini-gpt", what="in_context", rule=r, shots=16)) for r in rules
     ]
@@ -110,12 +110,12 @@ def test_recorded_lists_come_again(recorded, backbone, rule, shots):
     """Points of the card, run anew, so that the tests above judge today's code: other
     processors may tip a single query."""
     (value,) = recorded(
-        "mini-gpt-v1", count=1, what="in_context", rule=rule, shots=shots, seed=0
+        "mini-gpt", count=1, what="in_context", rule=rule, shots=shots, seed=0
     )
     assert abs(measured.in_context(backbone, rule, shots, 0) - value) <= 0.06
 
 
-@pytest.mark.parametrize("name", ["mini-gpt", "mini-gpt-v1", "mini-gpt-s-v1"])
+@pytest.mark.parametrize("name", ["mini-gpt", "mini-gpt-s"])
 @pytest.mark.parametrize("way", ["zero-steps", "zero-direct"])
 def test_recorded_problems_come_again(recorded, name, way):
     settings = {"language": "en", "steps": 2, "way": way}

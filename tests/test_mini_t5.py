@@ -100,7 +100,7 @@ def test_scores_do_not_depend_on_the_rest_of_the_batch(backbone):
     ]
     with torch.inference_mode():
         assert torch.allclose(
-            prompt.scores(rows)[0], prompt.scores(rows[:1])[0], atol=1e-4
+            prompt.logits(rows)[0], prompt.logits(rows[:1])[0], atol=1e-4
         )
     backbone.model.requires_grad_(True)
 
@@ -147,47 +147,40 @@ def test_bleu_is_100_for_a_reference_and_less_for_the_input(backbone):
 def test_recorded_spans_come_again(recorded):
     """A point of the card, run anew, so that the recorded ones judge today's code."""
     torch.set_num_threads(1)
-    shipped = hub.load_v1("seq2seq_lm", verbose=False)
-    (value,) = recorded("mini-t5-v1", count=1, fill="reviews-zh", seed=0)
+    shipped = hub.load("seq2seq_lm", verbose=False)
+    (value,) = recorded("mini-t5", count=1, fill="reviews-zh", seed=0)
     again = measured.fill(shipped, load_task("reviews-zh").test, 0)
     assert again == pytest.approx(value, abs=0.01)
 
 
 # SST-2's and ChnSentiCorp's test splits are balanced: 912 of 1,821 and 613 of 1,200
 # rows have the more frequent label
-@pytest.mark.parametrize("task, majority", [("sst2", 0.501), ("chnsenticorp", 0.511)])
-def test_a_prompt_steers_the_frozen_model(recorded, task, majority):
-    """20 trained vectors before frozen weights, all training rows: at least 10 points
-    above the majority; untrained, none."""
+@pytest.mark.parametrize(
+    "task, majority, least", [("sst2", 0.501, 0.71), ("chnsenticorp", 0.511, 0.78)]
+)
+def test_a_prompt_steers_the_frozen_model(recorded, task, majority, least):
+    """20 trained vectors before frozen weights, all training rows: each time at least
+    10 points above the majority, and on average far above the untrained prompt."""
     trained, untrained = (
         recorded(
-            "mini-t5-v1", count=len(measured.SEEDS), task=task, part="test", steps=steps
+            "mini-t5", count=len(measured.SEEDS), task=task, part="test", steps=steps
         )
         for steps in (measured.STEPS, 0)
     )
-    assert min(trained) >= majority + 0.10 and sum(untrained) / 5 < majority + 0.05
-
-
-@pytest.mark.parametrize("task, least", [("sst2", 0.71), ("chnsenticorp", 0.78)])
-def test_a_prompt_steers_the_new_weights(recorded, task, least):
-    """As the first ones or better, and far above the untrained prompt."""
-    trained, untrained = (
-        fmean(recorded("mini-t5", task=task, part="test", steps=steps))
-        for steps in (measured.STEPS, 0)
-    )
-    assert trained >= max(least, untrained + 0.10)
+    assert min(trained) >= majority + 0.10
+    assert fmean(trained) >= max(least, fmean(untrained) + 0.10)
 
 
 @pytest.mark.parametrize("data", ["own restaurants", "E2E"])
 def test_descriptions_are_better_than_copies(recorded, data):
-    (value,) = recorded("mini-t5-v1", count=1, describe=data)
+    (value,) = recorded("mini-t5", count=1, describe=data)
     assert value["bleu"] > 2 * value["copy"]
 
 
 def test_the_shipped_model_goes_on_instead_of_writing_sentinels():
     """What the prefix phase is for (Lester et al. 2021, figure 3)."""
     torch.set_num_threads(1)
-    shipped = hub.load_v1("seq2seq_lm", verbose=False)
+    shipped = hub.load("seq2seq_lm", verbose=False)
     written = shipped.model.generate(
         **shipped.tokenizer(
             ["the food was", "酒店"], return_tensors="pt", padding=True

@@ -2,12 +2,11 @@
 tests/test_gates.py shows these guards fail."""
 
 import importlib
-import json
 import re
 
 import pytest
 
-from prompttune_utils import cache, hub, results
+from prompttune_utils import cache, results
 from tools import notebooks
 
 CHAPTERS = notebooks.chapters()
@@ -43,51 +42,6 @@ def test_table_of_contents_readme_and_chapters_agree():
     assert notebooks.readme_problems() == []
 
 
-@pytest.fixture(scope="session")
-def shipped_weights():
-    """Hashes of the packaged minis that the chapters load."""
-    minis = {
-        name
-        for languages in hub.SCALES["mini"].values()
-        for name, *_ in languages.values()
-    }
-    missing = [
-        name for name in minis if not (hub.ASSETS / name / "model.safetensors").exists()
-    ]
-    if missing:
-        pytest.skip(
-            f"NOT CHECKED: the weights of {missing} are not in the package yet."
-        )
-    models = [
-        load(role, language, verbose=False).model
-        for load in (hub.load, hub.load_v1)
-        for role, languages in hub.SCALES["mini"].items()
-        for language in languages
-    ]
-    return {hub.weights_hash(model) for model in models}
-
-
-@each_chapter
-def test_recorded_results_belong_to_the_shipped_weights(chapter, shipped_weights):
-    """Results of several models carry their hashes joined by +."""
-    recorded = results.FOLDER / f"{chapter.stem}.json"
-    if any(
-        "Recorded(" in c.source for c in notebooks.code_cells(notebooks.read(chapter))
-    ):
-        assert recorded.exists(), (
-            f"{chapter.name} uses recorded results and {recorded.name} is not there:"
-            " run `make results`."
-        )
-    entries = (
-        json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
-    )
-    assert [
-        e["settings"]
-        for e in entries
-        if not shipped_weights.issuperset(e["weights"].split("+"))
-    ] == [], f"made with other weights, run `make results`: {recorded.name}"
-
-
 @each_chapter
 def test_kept_results_belong_to_the_packaged_files(chapter):
     """Where a chapter asks a Cache: weights and data that its runs loaded are those of
@@ -107,9 +61,6 @@ def test_kept_results_belong_to_the_packaged_files(chapter):
 def test_every_recorded_file_has_its_chapter():
     names = {c.stem for c in CHAPTERS} | {notebooks.TIMINGS.stem, "speed"}
     assert {
-        f.name.removesuffix(".json")
-        .removesuffix("-full")
-        .removesuffix(".cache")
-        .removesuffix(".claims")
+        f.name.removesuffix(".json").removesuffix(".cache").removesuffix(".claims")
         for f in results.FOLDER.glob("*.json")
     } <= names

@@ -21,8 +21,9 @@ from prompttune_utils.methods.prompt_oriented_fine_tuning import (
 from prompttune_utils.methods.templates_and_verbalizers import Verbalizer
 from prompttune_utils.prompting import token_ids
 from prompttune_utils.slots import FIRST_SOFT
-from prompttune_utils.training import fit, trainable
+from prompttune_utils.training import fit
 from tests.test_prompt_oriented import with_dropout
+from tests.tiny import trainable
 
 ROWS = [
     {"text": "A warm and funny book.", "label": 1},
@@ -92,9 +93,9 @@ def test_exactly_the_encoder_moves(backbone, kind):
 
 def test_the_encoder_is_not_needed_afterwards(backbone):
     tuned = classifier(backbone)
-    with_encoder = score_rows(ROWS, tuned.scores)
+    with_encoder = score_rows(ROWS, tuned.logits)
     tuned.drop_encoder()
-    assert torch.equal(score_rows(ROWS, tuned.scores), with_encoder)
+    assert torch.equal(score_rows(ROWS, tuned.logits), with_encoder)
     assert isinstance(tuned.prompt, FreeVectors) and trainable(tuned.prompt) == 4 * 256
 
 
@@ -130,14 +131,14 @@ def test_a_frozen_model_drops_nothing_while_its_prompt_trains(backbone):
     fit(tuned.prompt, ROWS, loss, learning_rate=1e-3, steps=2, batch_size=3)
     with torch.inference_mode():
         assert same == [True, True]
-        assert torch.equal(tuned.scores(ROWS), tuned.scores(ROWS))
+        assert torch.equal(tuned.logits(ROWS), tuned.logits(ROWS))
 
 
 def test_the_encoder_runs_once_for_a_batch(backbone):
     tuned, calls = classifier(backbone), []
     tuned.prompt.register_forward_hook(lambda *_: calls.append(1))
     with torch.inference_mode():
-        tuned.scores(ROWS)
+        tuned.logits(ROWS)
     assert len(calls) == 1
 
 

@@ -47,8 +47,9 @@ from prompttune_utils.methods.templates_and_verbalizers import (
     encode,
     encode_batch,
 )
-from prompttune_utils.training import fit, trainable
+from prompttune_utils.training import fit
 from tests.test_prompting import HOSTILE
+from tests.tiny import trainable
 
 ROWS = [
     {"text": "A warm and funny book.", "label": 1},
@@ -162,7 +163,7 @@ def test_a_prompt_that_does_not_fit_its_slots_is_refused(backbone, verbalizer):
         prompt = FreeVectors(torch.zeros(shape))
         soft = SoftPrompt(backbone, template, verbalizer, prompt)
         with pytest.raises(ValueError, match=r"want \(2, 256\): give as many vectors"):
-            soft.scores(ROWS)
+            soft.logits(ROWS)
 
 
 def test_a_prompt_of_32_bits_reads_with_a_backbone_of_16(backbone, verbalizer):
@@ -173,7 +174,7 @@ def test_a_prompt_of_32_bits_reads_with_a_backbone_of_16(backbone, verbalizer):
     for home in (backbone, half):
         soft = SoftPrompt(home, template, verbalizer, FreeVectors(start))
         with torch.inference_mode():
-            scores[home is half] = soft.scores(ROWS[:1])
+            scores[home is half] = soft.logits(ROWS[:1])
     assert torch.allclose(scores[True], scores[False], rtol=0.05, atol=0.1)
 
 
@@ -190,7 +191,7 @@ def test_vectors_that_are_words_do_what_the_words_do(backbone, verbalizer):
         vectors,
     )
     with torch.inference_mode():
-        assert torch.allclose(soft.scores(ROWS), hard.scores(ROWS), atol=1e-5)
+        assert torch.allclose(soft.logits(ROWS), hard.logits(ROWS), atol=1e-5)
 
 
 def test_vectors_share_no_memory_with_their_start_and_can_be_copied_after_use(
@@ -206,12 +207,12 @@ def test_vectors_share_no_memory_with_their_start_and_can_be_copied_after_use(
     fit(vectors, ROWS, soft.loss, learning_rate=1e-2, steps=2, batch_size=2)
     twin = copy.deepcopy(soft)
     with torch.inference_mode():
-        before = twin.scores(ROWS)
-        assert torch.equal(before, soft.scores(ROWS))
+        before = twin.logits(ROWS)
+        assert torch.equal(before, soft.logits(ROWS))
     fit(vectors, ROWS, soft.loss, learning_rate=1e-2, steps=2, batch_size=2)
     with torch.inference_mode():
-        assert torch.equal(before, twin.scores(ROWS))
-        assert not torch.equal(before, soft.scores(ROWS))
+        assert torch.equal(before, twin.logits(ROWS))
+        assert not torch.equal(before, soft.logits(ROWS))
 
 
 def test_a_new_adapter_is_the_identity_and_has_the_parameters_of_the_formula():
@@ -358,7 +359,7 @@ def test_dropout_is_on_in_the_model_that_trains_alone(backbone, verbalizer):
         module = module if way == "prompt alone" else torch.nn.ModuleList(module)
         fit(module, ROWS, loss, learning_rate=1e-3, steps=2, batch_size=2)
         with torch.inference_mode():
-            assert torch.equal(soft.scores(ROWS), soft.scores(ROWS))
+            assert torch.equal(soft.logits(ROWS), soft.logits(ROWS))
     assert seen == {"prompt alone": [True, True], "with the model": [False, False]}
 
 
@@ -438,7 +439,7 @@ def test_words_that_are_found_separate_the_classes(backbone):
             Verbalizer({word: word for word in words}, backbone.tokenizer),
         )
         classifier.calibrate(train)
-        scores = score_rows(train, classifier.scores)
+        scores = score_rows(train, classifier.logits)
         reached.append(accuracy(scores, [row["label"] for row in train]))
     assert (
         reached == sorted(reached, reverse=True)

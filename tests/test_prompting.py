@@ -34,7 +34,8 @@ from prompttune_utils.methods.templates_and_verbalizers import (
     encode,
     encode_batch,
 )
-from prompttune_utils.training import fit, trainable
+from prompttune_utils.training import fit
+from tests.tiny import trainable
 
 TOKENIZER = AutoTokenizer.from_pretrained(hub.ASSETS / "mini-bert")
 CLS, SEP, MASK = (
@@ -167,7 +168,7 @@ def test_ten_thousand_hostile_texts(mini):
         if "{soft" in pattern:
             template = SoftTemplate(pattern, TOKENIZER, LENGTH)
             prompt = SoftPrompt(
-                mini, template, verbalizer, FreeVectors(torch.zeros(template.soft, 192))
+                mini, template, verbalizer, FreeVectors(torch.zeros(template.soft, 256))
             )
         else:
             prompt = PromptClassifier(
@@ -181,7 +182,7 @@ def test_ten_thousand_hostile_texts(mini):
                 len(encoded["input_ids"]) - place
             )
         with torch.inference_mode():
-            scores = prompt.scores(rows)
+            scores = prompt.logits(rows)
         assert scores.shape == (TEXTS, 2) and scores.isfinite().all()
         seen[pattern] = seen.get(pattern, 0) + TEXTS
 
@@ -239,7 +240,7 @@ def test_template_never_exceeds_the_model(mini):
     row = {"text": "good " * 5000}
     assert len(encode(template, row)["input_ids"]) == 128
     words = Verbalizer({"negative": "bad", "positive": "good"}, TOKENIZER)
-    assert PromptClassifier(mini, template, words).scores([row]).isfinite().all()
+    assert PromptClassifier(mini, template, words).logits([row]).isfinite().all()
 
 
 def test_template_longer_than_a_model_whose_tokenizer_knows_no_limit(mini):
@@ -254,7 +255,7 @@ def test_template_longer_than_a_model_whose_tokenizer_knows_no_limit(mini):
 
 def test_template_of_another_tokenizer_is_refused():
     template = Template("{text} {mask}", TOKENIZER, 40)
-    gpt = hub.load_v1("causal_lm", verbose=False)
+    gpt = hub.load("causal_lm", verbose=False)
     words = Verbalizer({"negative": "bad", "positive": "good"}, TOKENIZER)
     with pytest.raises(ValueError, match="another tokenizer than that of mini-gpt"):
         PromptClassifier(gpt, template, words)
@@ -405,7 +406,7 @@ def test_roberta():
     )
     words = tokenizer.convert_tokens_to_ids(["Ġwas", "Ġgood"])
     torch.testing.assert_close(
-        prompt.scores(rows),
+        prompt.logits(rows),
         model(**inputs).logits[torch.arange(2), position][:, words],
         atol=1e-5,
         rtol=1e-5,
@@ -502,7 +503,7 @@ def test_label_words_of_bytes_carry_the_space():
 
 @pytest.fixture(scope="module")
 def mini():
-    return hub.load("masked_lm", name="mini-bert-v1", verbose=False)
+    return hub.load("masked_lm", verbose=False)
 
 
 def tiny(dropout=0.0, positions=128, tokenizer=TOKENIZER):
@@ -547,7 +548,7 @@ def test_prompt_classifier_by_hand(backbone):
     by_hand = torch.stack(
         [at_mask[:, bad], (at_mask[:, good] + at_mask[:, great]) / 2], dim=1
     )
-    torch.testing.assert_close(prompt.scores(ROWS), by_hand, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(prompt.logits(ROWS), by_hand, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(
         prompt.loss(ROWS),
         -(by_hand.log_softmax(1)[[0, 1], [1, 0]]).mean(),
@@ -564,16 +565,16 @@ def test_calibrate_leaves_no_label_ahead_on_its_texts(backbone):
         Template("{text} It was {mask}.", TOKENIZER),
         Verbalizer({"negative": "bad", "positive": "good"}, TOKENIZER),
     )
-    plain = prompt.scores(ROWS)
+    plain = prompt.logits(ROWS)
     for _ in range(2):
         prompt.calibrate(ROWS)
-        one, other = prompt.scores(ROWS).mean(0)
+        one, other = prompt.logits(ROWS).mean(0)
         torch.testing.assert_close(one, other, atol=1e-5, rtol=0)
     prompt.calibrate(ROWS[:1])
     torch.testing.assert_close(
-        prompt.scores(ROWS[:1]), torch.zeros(1, 2), atol=1e-5, rtol=0
+        prompt.logits(ROWS[:1]), torch.zeros(1, 2), atol=1e-5, rtol=0
     )
-    assert not torch.allclose(prompt.scores(ROWS[1:]), plain[1:])
+    assert not torch.allclose(prompt.logits(ROWS[1:]), plain[1:])
 
 
 def prompt_of(backbone):
@@ -586,11 +587,11 @@ def prompt_of(backbone):
 def test_a_failed_calibration_keeps_the_prior(backbone):
     prompt = prompt_of(backbone)
     prompt.calibrate(ROWS)
-    before = prompt.scores(ROWS)
+    before = prompt.logits(ROWS)
     for rows in ([], [{"text": "a"}, {"text": None}]):
         with pytest.raises((ValueError, TypeError)):
             prompt.calibrate(rows)
-    assert torch.equal(prompt.scores(ROWS), before)
+    assert torch.equal(prompt.logits(ROWS), before)
 
 
 @pytest.mark.parametrize("label", [2, -100, None])
@@ -605,7 +606,7 @@ def test_head_classifier(backbone, pooling):
     """It copies the backbone, looks at no padding, and reads pairs as two segments."""
     before = hub.weights_hash(backbone.model)
     head = HeadClassifier(backbone, 3, pooling).eval()
-    together, alone = head.scores(ROWS), head.scores(ROWS[:1])
+    together, alone = head.logits(ROWS), head.logits(ROWS[:1])
     assert together.shape == (2, 3)
     torch.testing.assert_close(together[:1], alone, atol=1e-5, rtol=1e-5)
     head.loss(ROWS).backward()
@@ -616,9 +617,9 @@ def test_head_classifier(backbone, pooling):
     assert hub.weights_hash(backbone.model) == before
     pair = [{"text": "good", "text_b": "bad", "label": 0}]
     inputs = TOKENIZER("good", "bad", return_tensors="pt")
-    states = head.encoder(**inputs).last_hidden_state
+    states = head.model(**inputs).last_hidden_state
     vector = states[:, 0] if pooling == "cls" else states.mean(1)
-    torch.testing.assert_close(head.scores(pair), head.head(vector))
+    torch.testing.assert_close(head.logits(pair), head.head(vector))
     assert inputs["token_type_ids"].tolist() == [[0, 0, 0, 1, 1]]
 
 
@@ -629,7 +630,7 @@ def test_head_classifier_of_rows_where_some_have_a_second_text(backbone):
         with pytest.raises(
             ValueError, match=r"\{'text': 'good'\} has no text .*text_b"
         ):
-            HeadClassifier(backbone, 2).scores(mixed)
+            HeadClassifier(backbone, 2).logits(mixed)
 
 
 def test_head_on_a_frozen_backbone_trains_all_its_weights(backbone):
@@ -647,17 +648,17 @@ def test_head_classifier_reads_no_more_than_the_model(positions, known):
     )
     head = HeadClassifier(tiny(0.0, positions, tokenizer), 2, max_length=1000)
     long, cut = {"text": "good " * 500}, {"text": "good " * 62}
-    torch.testing.assert_close(head.scores([long]), head.scores([cut]))
+    torch.testing.assert_close(head.logits([long]), head.logits([cut]))
     one_less = {"text": "good " * 61 + "bad"}
-    assert not torch.allclose(head.scores([long]), head.scores([one_less]))
+    assert not torch.allclose(head.logits([long]), head.logits([one_less]))
 
 
 def t5():
-    return hub.load_v1("seq2seq_lm", verbose=False)
+    return hub.load("seq2seq_lm", verbose=False)
 
 
 def gpt():
-    return hub.load_v1("causal_lm", verbose=False)
+    return hub.load("causal_lm", verbose=False)
 
 
 UNFIT = {
@@ -679,7 +680,7 @@ def test_marks_in_a_text_are_words_for_a_head(backbone):
     head = HeadClassifier(backbone, 2, "mean")
     spelt = {"text": "good [SEP] bad [MASK]"}
     words = {"text": "good [ SEP ] bad [ MASK ]"}
-    torch.testing.assert_close(head.scores([spelt]), head.scores([words]))
+    torch.testing.assert_close(head.logits([spelt]), head.logits([words]))
 
 
 def test_sides_that_the_user_changed_change_nothing():
@@ -691,7 +692,7 @@ def test_sides_that_the_user_changed_change_nothing():
         scores = []
         for tokenizer in (TOKENIZER, turned):
             model = made(tiny(tokenizer=tokenizer))
-            scores.append(model.scores(rows))
+            scores.append(model.logits(rows))
         torch.testing.assert_close(*scores, atol=1e-6, rtol=1e-6)
     assert (turned.padding_side, turned.truncation_side) == ("left", "left")
 
@@ -699,12 +700,12 @@ def test_sides_that_the_user_changed_change_nothing():
 def test_a_used_head_can_be_copied(backbone):
     """The copy gives the same scores, and training it leaves the first one alone."""
     head = HeadClassifier(backbone, 2)
-    before = head.scores(ROWS).detach()
+    before = head.logits(ROWS).detach()
     twin = copy.deepcopy(head)
-    assert torch.equal(twin.scores(ROWS), before)
+    assert torch.equal(twin.logits(ROWS), before)
     fit(twin, ROWS, twin.loss, learning_rate=1e-2, steps=2, batch_size=2)
-    assert torch.equal(head.scores(ROWS), before)
-    assert not torch.equal(twin.scores(ROWS), before)
+    assert torch.equal(head.logits(ROWS), before)
+    assert not torch.equal(twin.logits(ROWS), before)
 
 
 @pytest.mark.parametrize("method", ["prompt", "head"])
@@ -715,8 +716,8 @@ def test_dropout_is_on_in_training_and_off_in_scoring(method):
         model = module = HeadClassifier(backbone, 2)
     else:
         model, module = prompt_of(backbone), backbone.model
-    first = model.scores(ROWS)
-    assert torch.equal(model.scores(ROWS), first)
+    first = model.logits(ROWS)
+    assert torch.equal(model.logits(ROWS), first)
     twice = []
 
     def loss(rows):
@@ -725,5 +726,5 @@ def test_dropout_is_on_in_training_and_off_in_scoring(method):
 
     fit(module, ROWS, loss, learning_rate=1e-2, steps=3, batch_size=2)
     assert all(a != b for a, b in twice)
-    after = model.scores(ROWS)
-    assert torch.equal(model.scores(ROWS), after) and not torch.equal(after, first)
+    after = model.logits(ROWS)
+    assert torch.equal(model.logits(ROWS), after) and not torch.equal(after, first)

@@ -23,12 +23,17 @@ seen = texts.map(lambda text: f"{text}.")  # a text that is not blank
 
 
 def read_or_refused(read, name):
-    """What `read` gives; None after it refused the file `name` in one sentence."""
+    """What `read` gives; None after it refused the file `name`, in one sentence or in
+    one for each fault."""
     try:
         return read()
     except (ValueError, NotFound) as error:
         said = str(error)
-        assert name in said and said.endswith(".") and said.isprintable(), said
+        head, *faults = said.split("\n- ")
+        sentences = faults if faults else [head]
+        assert not faults or head == f"{name} has {len(faults)} faults:"
+        for one in sentences:
+            assert name in one and one.endswith(".") and one.isprintable(), said
         return None
 
 

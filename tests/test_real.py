@@ -345,7 +345,7 @@ def test_encoder_of_the_minis_is_mini_bert():
     same = HeadClassifier(whole, 2)
     rows = [{"text": "a warm place"}, {"text": "cold soup, and we waited"}]
     with torch.no_grad():
-        torch.testing.assert_close(head.scores(rows), same.scores(rows))
+        torch.testing.assert_close(head.logits(rows), same.logits(rows))
 
 
 @pytest.mark.parametrize("name, kind", [("mini-gpt", "decoder"), ("mini-t5", "ncoder")])
@@ -426,7 +426,7 @@ def test_smollm_knows_a_good_review(decoder):
         {"text": "Boring, far too long, and badly played."},
     ]
     with torch.no_grad():
-        good, bad = prompt.scores(rows).log_softmax(-1)[:, 1]
+        good, bad = prompt.logits(rows).log_softmax(-1)[:, 1]
     assert good > bad
 
 

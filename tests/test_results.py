@@ -17,7 +17,7 @@ from prompttune_utils.evaluation import (
     score_rows,
     show,
 )
-from prompttune_utils.results import NotRecorded, Recorded, judged, weakest
+from prompttune_utils.results import NotRecorded, Recorded
 
 matplotlib.use("Agg")
 from prompttune_utils import plots  # noqa: E402
@@ -269,28 +269,6 @@ def test_baseline(ax):
     )
 
 
-def test_a_claim_is_kept_and_compared(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
-    results = Recorded("a_chapter", "hash", tmp_path)
-    results.claim("C14", "needs scale", "0.1 +- 0.2")
-    # recording again replaces the answer
-    results.claim("C14", "reproduced", "0.3 +- 0.1")
-    monkeypatch.delenv("PROMPTTUNE_RECORD")
-    again = Recorded("a_chapter", "hash", tmp_path)
-    again.claim("C14", "reproduced", "0.3 +- 0.1")
-    assert capsys.readouterr().out.splitlines()[-1] == "C14 reproduced: 0.3 +- 0.1"
-    with pytest.raises(ValueError, match="a_chapter.json keeps another answer to C14"):
-        again.claim("C14", "reproduced", "0.4 +- 0.1")
-    with pytest.raises(
-        ValueError,
-        match="The verdict on C14 is 'true': use one of refuted here, needs scale, "
-        "reproduced",
-    ):
-        again.claim("C14", "true", "0.3 +- 0.1")
-    with pytest.raises(NotRecorded):
-        again.claim("C15", "reproduced", "0.3 +- 0.1")
-
-
 def test_per_seed(tmp_path, monkeypatch):
     monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
     results = Recorded("any", "hash", tmp_path)
@@ -310,120 +288,6 @@ def test_per_seed(tmp_path, monkeypatch):
     assert results.per_seed(run, "a", 4, seeds=[1], weights="other") == [41]
     with pytest.raises(NotRecorded):
         results.per_seed(run, "a", 4, seeds=[1])
-
-
-SIGNS = {"+": [0.1, 0.11, 0.12], "0": [-0.1, 0.0, 0.12], "-": [-0.1, -0.11, -0.12]}
-
-
-@pytest.mark.parametrize(
-    "signs, expected",
-    [
-        ("+", "reproduced"),
-        ("++0", "reproduced"),
-        ("+0", "needs scale"),
-        ("++-", "needs scale"),
-        ("0", "refuted here"),
-        ("0-", "refuted here"),
-        ("+--", "refuted here"),
-    ],
-)
-def test_judge(signs, expected, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
-    results = Recorded("any", "hash", tmp_path)
-    results.judge(
-        "C01", "one less the other", {f"{i}{s}": SIGNS[s] for i, s in enumerate(signs)}
-    )
-    assert results.find({"claim": "C01"})["value"]["verdict"] == expected
-    first, second, *_ = capsys.readouterr().out.splitlines()
-    assert first == f"C01 {expected}: one less the other"
-    assert second == f"    0{signs[0]}: {show(SIGNS[signs[0]])}"
-
-
-def test_judge_without_differences():
-    with pytest.raises(ValueError, match="no differences to judge: give at least one"):
-        judged({})
-
-
-@pytest.mark.parametrize(
-    "beyond, expected",
-    [
-        (0.0, "reproduced"),
-        (0.05, "reproduced"),
-        (0.11, "refuted here"),
-        (0.2, "refuted here"),
-    ],
-)
-def test_larger_by_more_than(beyond, expected):
-    assert judged({"any": SIGNS["+"]}, beyond) == expected
-
-
-def test_not_smaller_by_more_than():
-    """That two things are equal, within a margin: an interval that is too wide does not
-    show it."""
-    assert [
-        judged({"any": values}, -0.03)
-        for values in ([-0.01, 0.0, 0.01], SIGNS["0"], SIGNS["-"])
-    ] == ["reproduced", "refuted here", "refuted here"]
-    assert (
-        judged({"near": [-0.01, 0.0, 0.01], "far": SIGNS["-"]}, -0.03) == "needs scale"
-    )
-
-
-def test_a_claim_of_several_things_holds_as_its_weakest(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
-    results = Recorded("any", "hash", tmp_path)
-    first = {"a": SIGNS["+"], "b": SIGNS["+"]}
-    for second, expected in (
-        ("++", "reproduced"),
-        ("+0", "needs scale"),
-        ("00", "refuted here"),
-    ):
-        results.judge(
-            "C02",
-            "better",
-            first,
-            {
-                "steadier": {
-                    name: SIGNS[sign] for name, sign in zip("ab", second, strict=True)
-                }
-            },
-        )
-        a, b = (show(SIGNS[sign]) for sign in second)
-        assert capsys.readouterr().out.splitlines() == [
-            f"C02 {expected}: better",
-            "    a: 0.110 +- 0.025",
-            "    b: 0.110 +- 0.025",
-            "    steadier",
-            f"    a: {a}",
-            f"    b: {b}",
-        ]
-    assert weakest("reproduced", "needs scale", "refuted here") == "refuted here"
-    assert weakest("reproduced", "needs scale") == "needs scale"
-
-
-def test_an_answer_in_parts(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
-    Recorded("any", "hash", tmp_path).claim(
-        "C39",
-        "reproduced",
-        "scores without the encoder",
-        {"difference": "0.0", "en": [0.0, 0.2]},
-    )
-    assert capsys.readouterr().out.splitlines() == [
-        "C39 reproduced: scores without the encoder",
-        "    difference: 0.0",
-        "    en: 0.100 +- 1.271",
-    ]
-
-
-def test_a_long_answer_is_printed_in_lines_of_88_columns(tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("PROMPTTUNE_RECORD", "1")
-    long = " ".join(f"word{number}" for number in range(60))
-    results = Recorded("any", "hash", tmp_path)
-    results.claim("C40", "reproduced", long, {long: "0.5"})
-    out = capsys.readouterr().out
-    assert max(map(len, out.splitlines())) <= 88
-    assert out.split() == f"C40 reproduced: {long} {long}: 0.5".split()
 
 
 def test_what_the_page_of_the_real_models_has_kept():

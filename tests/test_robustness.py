@@ -26,10 +26,10 @@ from prompttune_utils.training import fit
 
 folder, killed = sys.argv[1:]
 torch.set_num_threads(1)
-backbone = hub.load("masked_lm", name="mini-bert-v1", verbose=False).frozen()
+backbone = hub.load("masked_lm", verbose=False).frozen()
 template = SoftTemplate("{soft:4} {text} It was {mask}.", backbone.tokenizer, 48)
 verbalizer = Verbalizer({"negative": "bad", "positive": "good"}, backbone.tokenizer)
-start = torch.randn(4, 192, generator=torch.Generator().manual_seed(0))
+start = torch.randn(4, 256, generator=torch.Generator().manual_seed(0))
 soft = SoftPrompt(backbone, template, verbalizer, FreeVectors(start))
 
 def die(*_):

@@ -1,7 +1,6 @@
 """The training loop: seeded, resumable to the same numbers, and it touches only what
 may be tuned."""
 
-import copy
 import math
 import os
 import random
@@ -14,7 +13,7 @@ from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState, GradientState
 
 from prompttune_utils.hub import weights_hash
-from prompttune_utils.training import fit, trainable
+from prompttune_utils.training import fit
 
 ROWS = [
     {"text": str(i), "x": [float(i % 3), float(i % 5), 1.0], "label": int(i % 3 == 2)}
@@ -520,10 +519,3 @@ def test_nothing_to_train():
         ValueError, match="no parameter of the model has requires_grad=True"
     ):
         fit(model.requires_grad_(False), ROWS, model.loss, **SETTINGS)
-
-
-def test_trainable_counts_a_shared_tensor_once():
-    model = Tiny()
-    model.again = copy.copy(model.head)
-    model.again.weight = model.head.weight
-    assert trainable(model) == 8 * 2 + 2 and trainable(model.frozen) == 0

@@ -1,4 +1,5 @@
-"""Settings of the tiny models that tests build, one for each family."""
+"""Settings of the tiny models that tests build, one for each family; and how many
+numbers a model trains."""
 
 ENCODER = dict(
     vocab_size=60,
@@ -41,3 +42,8 @@ BART = dict(
     decoder_ffn_dim=32,
     decoder_start_token_id=2,
 )
+
+
+def trainable(model) -> int:
+    """Number of parameters that are tuned; a shared tensor counts once."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

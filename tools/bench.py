@@ -273,8 +273,8 @@ def demonstrations(backbone: hub.Backbone) -> tuple[dict, list[tuple]]:
         for kind in (CachedInContext, InContext)
     )
     return {
-        "demonstration cache": lambda: cached.scores(rows),
-        "no cache": lambda: plain.scores(rows),
+        "demonstration cache": lambda: cached.logits(rows),
+        "no cache": lambda: plain.logits(rows),
     }, [("demonstration cache", "no cache", 1.0)]
 
 

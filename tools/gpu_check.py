@@ -108,10 +108,10 @@ def real_values(device: str) -> dict[str, torch.Tensor]:
         ("in context, cached", real_figures.CachedInContext),
     ):
         prompt = kind(decoder, template, words, shown)
-        found[name] = real_figures.score_rows(rows, prompt.scores)
+        found[name] = real_figures.score_rows(rows, prompt.logits)
     soft = real_figures.SoftPrompt(decoder, template, words, real_figures.START)
     soft.to(decoder.device)
-    found["soft prompt, untrained"] = real_figures.score_rows(rows, soft.scores)
+    found["soft prompt, untrained"] = real_figures.score_rows(rows, soft.logits)
     losses = real_figures.fit(
         soft, task.pool, soft.loss, learning_rate=1e-3, steps=STEPS, seed=0
     )

@@ -43,7 +43,7 @@ ROOT = Path(__file__).resolve().parent.parent
 METHODS = Path("prompttune_utils", "methods")
 TIMINGS = Path("prompttune_utils", "assets", "results", "timings.json")
 CHECKED, REAL = "nbval-check-output", "real"
-BUDGETS = {"chapter": 90, "chapters": 900, "book": 60}  # CPU seconds, user and system
+BUDGETS = {"chapter": 120, "chapters": 1200, "book": 90}  # CPU seconds, user and system
 SET_UP = {
     "tags": ["set-up", "hide-cell"],
     "mystnb": {"code_prompt_show": "Set-up", "code_prompt_hide": "Set-up"},

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from prompttune_utils import hub
 from prompttune_utils.data import Task, few_shot, load_task, majority
 from prompttune_utils.evaluation import accuracy, score_rows, show
-from prompttune_utils.methods.fine_tuning import text_vector
+from prompttune_utils.methods.fine_tuning import pool
 from prompttune_utils.methods.in_context_learning import (
     CachedInContext,
     InContext,
@@ -109,7 +109,7 @@ def soft_prompt(
             seed=seed,
             weight_decay=0.0,
         )
-    return measured(score_rows(rows, model.scores), rows)
+    return measured(score_rows(rows, model.logits), rows)
 
 
 def vectors(backbone, rows: list[dict]) -> torch.Tensor:
@@ -120,7 +120,7 @@ def vectors(backbone, rows: list[dict]) -> torch.Tensor:
         inputs = backbone.tokenizer.pad(read, padding_side="right", return_tensors="pt")
         inputs = inputs.to(backbone.device)
         states = backbone.model(**inputs).last_hidden_state  # (B, T, d)
-        return text_vector(states, inputs["attention_mask"], "mean")
+        return pool(states, inputs["attention_mask"], "mean")
 
     return score_rows(rows, encode)
 

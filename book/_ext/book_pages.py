@@ -147,12 +147,10 @@ def verdicts(root: Path) -> dict[tuple[str, str], dict[str, dict]]:
     part -> answer, with `holm`, its p value adjusted for all parts of the ledger.
 
     Raises:
-        ValueError: an answer has other parts than were written down, or a chapter
-            answers by the rule of the first edition.
+        ValueError: an answer has other parts than were written down.
     """
     from prompttune_utils import claims
 
-    refuse_old_answers(root)
     declared, found = declared_claims(root), {}
     for kept in sorted((root / RESULTS).glob("*.claims.json")):
         chapter = kept.name.removesuffix(".claims.json")
@@ -169,19 +167,6 @@ def verdicts(root: Path) -> dict[tuple[str, str], dict[str, dict]]:
     for part, p in zip(answers, claims.holm([part["p"] for part in answers])):
         part["holm"] = p
     return found
-
-
-def refuse_old_answers(root: Path) -> None:
-    """The first edition's chapters kept their verdicts among their results."""
-    for notebook in sorted((root / "notebooks").glob("*.ipynb")):
-        kept = root / RESULTS / f"{notebook.stem}.json"
-        for entry in json.loads(kept.read_text("utf-8")) if kept.exists() else []:
-            if "claim" in entry["settings"]:
-                raise ValueError(
-                    f"{kept.name} answers {entry['settings']['claim']} by the rule of "
-                    "the first edition: let the chapter call claims.judge, and delete "
-                    "the entry."
-                )
 
 
 def badge(word: str) -> str:

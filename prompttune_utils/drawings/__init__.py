@@ -27,12 +27,8 @@ from prompttune_utils.drawings.chapter_10 import p_tuning
 from prompttune_utils.drawings.chapter_11 import deep_prompts
 from prompttune_utils.drawings.chapter_12 import pretrained_prompt
 from prompttune_utils.drawings.chapter_13 import how_to_choose, where_it_trains
-from prompttune_utils.drawings.chapter_a1 import (
-    masked_words,
-    next_word,
-    spans,
-    three_objectives,
-)
+from prompttune_utils.drawings.chapter_14 import own_task
+from prompttune_utils.drawings.chapter_a1 import three_objectives
 from prompttune_utils.drawings.sheet import Drawing
 
 __all__ = [
@@ -47,13 +43,11 @@ __all__ = [
     "in_context_learning",
     "induction_head",
     "instruction_tuning",
-    "masked_words",
-    "next_word",
+    "own_task",
     "p_tuning",
     "pet",
     "pretrained_prompt",
     "prompt_tuning",
-    "spans",
     "taking_the_prior_out",
     "template_and_verbalizer",
     "the_gap",

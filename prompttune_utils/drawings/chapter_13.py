@@ -63,9 +63,8 @@ CHOICES = {  # question -> the answer to "yes", and where it is taught
     ),
     "Does a prompt by hand beat a head on dev rows?": (
         "train behind the prompt",
-        "chapters 7 and 8",
+        "LoRA, adapters, PET: 7 and 8",
     ),
-    "Many tasks on one model?": ("prefix, adapters, LoRA", "chapters 8 and 11"),
 }
 
 
@@ -75,9 +74,8 @@ def how_to_choose(words: Mapping[str, str] | None = None) -> Drawing:
     sheet = Drawing(
         "Questions from above to below; the first yes decides. No labelled row at all: "
         "a prompt by hand. A model too large to train: demonstrations or vectors. A "
-        "prompt by hand that beats a head on dev rows: train behind the prompt. Many "
-        "tasks on one model: a prefix, adapters or LoRA. Otherwise a head. Counted "
-        "words always stand beside it.",
+        "prompt by hand that beats a head on dev rows: train behind the prompt. "
+        "Otherwise a head. Counted words always stand beside it.",
         words,
     )
     wide, right, y = 258, MARGIN + 258 + 64, MARGIN

@@ -12,44 +12,8 @@ from prompttune_utils.drawings.sheet import (
 )
 
 SENTENCE = ["The", "soup", "was", "cold", "and", "the", "waiter", "rude", "."]
-COLD, WAITER, RUDE = 3, 6, 7
+COLD, RUDE = 3, 7
 ROW = WIDTH - 2 * MARGIN
-
-
-def masked_words(words: Mapping[str, str] | None = None) -> Drawing:
-    """Masked language modelling: some words are hidden and asked for. `words`: see
-    `Drawing`."""
-    sheet = Drawing(
-        "Masked words: two words of a sentence are hidden; an encoder, which sees both "
-        "sides of each gap, is asked for them.",
-        words,
-    )
-    masked(sheet, MARGIN)
-    return sheet.finished()
-
-
-def next_word(words: Mapping[str, str] | None = None) -> Drawing:
-    """Causal language modelling: at every word the next one is asked for. `words`: see
-    `Drawing`."""
-    sheet = Drawing(
-        "The next word: a decoder sees the words up to each place and is asked for the "
-        "one that follows, at every place of the sentence.",
-        words,
-    )
-    following(sheet, MARGIN)
-    return sheet.finished()
-
-
-def spans(words: Mapping[str, str] | None = None) -> Drawing:
-    """Span corruption: pieces of the text are replaced by sentinels and asked for.
-    `words`: see `Drawing`."""
-    sheet = Drawing(
-        "Spans: two pieces of a sentence are replaced by sentinels; an encoder reads "
-        "the rest, and a decoder writes each sentinel and the piece it stands for.",
-        words,
-    )
-    corrupted(sheet, MARGIN)
-    return sheet.finished()
 
 
 def three_objectives(words: Mapping[str, str] | None = None) -> Drawing:

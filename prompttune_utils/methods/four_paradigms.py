@@ -106,8 +106,3 @@ class LstmClassifier(Method):
         states, lengths = pad_packed_sequence(self.lstm(packed)[0], batch_first=True)
         features = states.sum(1) / lengths.unsqueeze(1)  # phi(x): (B, 2 width)
         return self.head(features)  # W phi(x) + b: (B, C)
-
-# %% ../../notebooks/01_four_paradigms.ipynb #old-names
-# The old name of `logits`, for chapter 13.
-NaiveBayes.scores = NaiveBayes.logits
-LstmClassifier.scores = LstmClassifier.logits

@@ -92,10 +92,6 @@ class InContext(Method):
         prompts = [self.prefix + query for query in self.queries(rows)]
         return generate(self.backbone, prompts, tokens, stop=self.end)
 
-# %% ../../notebooks/04_in_context_learning.ipynb #old-name
-# the old name of `logits`, until the last chapter has moved
-InContext.scores = InContext.logits
-
 # %% ../../notebooks/04_in_context_learning.ipynb #generate
 def generate(
     backbone,

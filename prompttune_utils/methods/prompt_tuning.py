@@ -119,10 +119,6 @@ class TextToText(Method):
         """Cross-entropy among the label words alone, as in chapter 3."""
         return super().loss(rows)
 
-# %% ../../notebooks/09_prompt_tuning.ipynb #old-name
-# the old name of `logits`, until the last chapter has moved
-TextToText.scores = TextToText.logits
-
 # %% ../../notebooks/09_prompt_tuning.ipynb #prompt-tuned
 class PromptTuned(TextToText):
     """Prompt tuning (Lester et al. 2021): trained vectors before the word embeddings of

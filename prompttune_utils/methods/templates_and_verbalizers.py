@@ -119,7 +119,3 @@ class PromptClassifier(Method):
         """z at the mask, of the label words: (B, C)."""
         inputs, position = encode_batch(self.template, rows, self.device)
         return label_scores(self.model, inputs, self.verbalizer.ids, position)
-
-# %% ../../notebooks/03_templates_and_verbalizers.ipynb #old-name
-# the old name of `logits`, until the last chapter has moved
-PromptClassifier.scores = PromptClassifier.logits
