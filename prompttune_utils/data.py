@@ -628,10 +628,9 @@ def _csv_text(path: Path) -> str:
 
 def _check_separator(path: Path, content: str, text, label, delimiter) -> None:
     """Refuses a file whose header holds both columns between other separators only."""
-    fitting = _separator_of(content, text, label)
-    if {text, label} <= set(_columns(content, delimiter)) or fitting == delimiter:
-        return
-    if {text, label} <= set(_columns(content, fitting)):
+    fitting, wanted = _separator_of(content, text, label), {text, label}
+    fits = wanted <= set(_columns(content, delimiter))
+    if not fits and wanted <= set(_columns(content, fitting)):
         header = content.partition("\n")[0]
         raise ValueError(
             f"{path.name} has no column {text!r}: its columns are {_listed([header])}: "

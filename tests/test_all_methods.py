@@ -27,7 +27,7 @@ TRAINED = [name for name in METHODS if METHODS[name].chosen == "learning rate"]
 OTHERS = [name for name in METHODS if name not in TRAINED]
 # a rate at which the small mini learns in a few steps
 RATES = {"P-tuning": 3e-3, "prompt tuning": 0.1, "PPT": 0.1, "P-tuning v2": 0.3}
-RATES |= {"adapters": 5e-3, "LoRA": 1e-2, "prompt, top layer": 1e-3}
+RATES |= {"adapters": 5e-3, "LoRA": 1e-2}
 STEPS = 40
 
 
