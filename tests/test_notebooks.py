@@ -59,7 +59,7 @@ def test_kept_results_belong_to_the_packaged_files(chapter):
 
 
 def test_every_recorded_file_has_its_chapter():
-    names = {c.stem for c in CHAPTERS} | {notebooks.TIMINGS.stem, "speed", "benchmarks"}
+    names = {c.stem for c in CHAPTERS} | {notebooks.TIMINGS.stem, "speed"}
     assert {
         f.name.removesuffix(".json").removesuffix(".cache").removesuffix(".claims")
         for f in results.FOLDER.glob("*.json")
