@@ -2,6 +2,7 @@
 tests/test_gates.py shows these guards fail."""
 
 import importlib
+import json
 import re
 
 import pytest
@@ -59,8 +60,20 @@ def test_kept_results_belong_to_the_packaged_files(chapter):
 
 
 def test_every_recorded_file_has_its_chapter():
-    names = {c.stem for c in CHAPTERS} | {notebooks.TIMINGS.stem, "speed", "benchmarks"}
+    names = {c.stem for c in CHAPTERS} | {notebooks.TIMINGS.stem, "speed"}
     assert {
         f.name.removesuffix(".json").removesuffix(".cache").removesuffix(".claims")
         for f in results.FOLDER.glob("*.json")
     } <= names
+
+
+def test_benchmarks_show_the_recorded_speed():
+    """Each ratio of `make bench` stands on the page, marked if it is over its goal."""
+    page = next(c for c in CHAPTERS if c.stem == "A2_benchmarks")
+    cells = notebooks.code_cells(notebooks.read(page))
+    shown = "".join(str(cell.outputs) for cell in cells)
+    for row in json.loads((results.FOLDER / "speed.json").read_text())["ratios"]:
+        ratio = "{ratio:.2f} ({low:.2f} to {high:.2f})".format(**row)
+        over = row["goal"] is not None and row["ratio"] > row["goal"]
+        if row["what"] != "floor":
+            assert f"{ratio}{' ✗ over' if over else ''}</td>" in shown

@@ -267,34 +267,6 @@ def test_ledger_leads_to_the_cell_that_shows_a_claim(site):
         assert number in chapter.select_one(f"#{place}").get_text()
 
 
-def test_table_of_speed(book_pages, tmp_path):
-    kept = tmp_path / book_pages.RESULTS / "speed.json"
-    assert book_pages.speed(tmp_path).count("|") == 8 and not any(
-        c.isdigit() for c in book_pages.speed(tmp_path)
-    )
-    row = {
-        "model": "m",
-        "what": "a",
-        "against": "b",
-        "ratio": 0.984,
-        "low": 0.951,
-        "high": 1.006,
-        "goal": 1.0,
-        "seconds": 0.0634,
-        "seconds_against": 2,
-    }
-    kept.parent.mkdir(parents=True)
-    kept.write_text(
-        json.dumps({"ratios": [row, row | {"goal": None}, row | {"goal": 0.95}]}),
-        encoding="utf-8",
-    )
-    assert book_pages.speed(tmp_path).splitlines() == [
-        "| m | a | b | **0.98** (0.95 – 1.01) | ≤ 1.00 | 0.063 | 2.000 |",
-        "| m | a | b | **0.98** (0.95 – 1.01) | - | 0.063 | 2.000 |",
-        "| m | a | b | **0.98** (0.95 – 1.01) | ✗ not ≤ 0.95 | 0.063 | 2.000 |",
-    ]
-
-
 def test_figures_can_be_read_in_the_dark(book_pages):
     """Text and lines of the course's style, on its own ground made dark."""
     ink, ground = plots.plt.rcParams["text.color"], "#ffffff"

@@ -1,6 +1,6 @@
 """What the book needs beyond its settings: the tables of the chapters, of the status
-page, of the benchmarks and of the real models, the answers of the claims ledger, and a
-site without Thebe."""
+page and of the real models, the answers of the claims ledger, and a site without
+Thebe."""
 
 import colorsys
 import hashlib
@@ -20,7 +20,6 @@ SIGNS = dict(zip((*VERDICTS, "in part"), "✓✗?–◐"))
 TIMINGS = RESULTS / "timings.json"
 EXTRAS = ("book", "real", "test")
 REAL = "real/real_figures"
-CLASSIFIED = ("sst2", "chnsenticorp", "eprstmt", "ag_news", "rte")
 
 
 def contents(root: Path) -> str:
@@ -76,33 +75,10 @@ def timings(root: Path) -> str:
     return "\n".join([*lines, f"| **sum** | **{cpu:.1f}** | **{wall:.1f}** |"])
 
 
-def speed(root: Path) -> str:
-    """A table row for each ratio that `make bench` measured: model, what, against what,
-    the ratio with its interval, the goal, seconds of both."""
-    kept = root / RESULTS / "speed.json"
-    rows = (
-        json.loads(kept.read_text(encoding="utf-8"))["ratios"] if kept.exists() else []
-    )
-    lines = []
-    for row in rows:
-        ratio = f"**{row['ratio']:.2f}** ({row['low']:.2f} – {row['high']:.2f})"
-        goal = "-" if row["goal"] is None else f"≤ {row['goal']:.2f}"
-        if row["goal"] is not None and row["ratio"] > row["goal"]:
-            goal = f"✗ not {goal}"
-        lines.append(
-            f"| {row['model']} | {row['what']} | {row['against']} | {ratio} | {goal} |"
-            f" {row['seconds']:.3f} | {row['seconds_against']:.3f} |"
-        )
-    return "\n".join(lines) or "| - | - | - | - | - | - | - |"
-
-
-def benchmarked(
-    root: Path, run: str, recorded: str = "benchmarks"
-) -> dict[tuple, list]:
-    """The values of one experiment of `make benchmarks`, or of what else was recorded,
-    by its settings; those of several seeds in one list. Controls are a run of their
-    name."""
-    kept, found = root / RESULTS / f"{recorded}.json", {}
+def recorded(root: Path, run: str) -> dict[tuple, list]:
+    """The values of one experiment on the real models, by its settings; those of
+    several seeds in one list. Controls are a run of their name."""
+    kept, found = root / RESULTS / f"{REAL}.json", {}
     for entry in json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []:
         settings = entry["settings"]
         if run in (settings.get("run"), *settings):
@@ -120,95 +96,16 @@ def shown(values: list[float], digits: int = 3) -> str:
     return f"{mean:.{digits}f}" + (f" ± {half:.{digits}f}" if len(values) > 1 else "")
 
 
-def classification(root: Path) -> str:
-    """A table row for each method, best mean accuracy first: accuracy on the five
-    tasks; the untrained prompt and the majority among them."""
-    rows: dict[str, dict[str, list]] = {}
-    for (task, method, _, steps, *_), values in benchmarked(root, "benchmark").items():
-        rows.setdefault(method if steps else f"{method}, untrained", {})[task] = [
-            value["accuracy"] for value in values
-        ]
-    for (task,), values in benchmarked(root, "majority").items():
-        if task in CLASSIFIED:
-            rows.setdefault("*majority*", {})[task] = [values[0]["majority"]]
-    mean = {
-        name: (
-            sum(sum(values) / len(values) for values in by_task.values()) / len(by_task)
-        )
-        for name, by_task in rows.items()
-    }
-    lines = []
-    for name in sorted(rows, key=lambda name: -mean[name]):
-        cells = [
-            shown(rows[name][task]) if task in rows[name] else "-"
-            for task in CLASSIFIED
-        ]
-        lines.append(f"| {name} | {' | '.join(cells)} | {mean[name]:.3f} |")
-    return "\n".join(lines) or "| - | - | - | - | - | - | - |"
-
-
-def writing(root: Path) -> str:
-    """A table row for each way to write descriptions: BLEU on E2E."""
-    rows = {
-        way: shown(values, 1)
-        for (way, _), values in benchmarked(root, "described").items()
-    }
-    for values in benchmarked(root, "copied").values():
-        rows["*copying the input*"] = shown(values, 1)
-    return "\n".join(f"| {way} | {bleu} |" for way, bleu in rows.items()) or "| - | - |"
-
-
-def sums(root: Path) -> str:
-    """A table row for each way to ask for a number: share of right answers."""
-    ways: dict[str, dict[str, list]] = {}
-    for (task, way), values in benchmarked(root, "solved").items():
-        ways.setdefault(way, {})[task] = values
-    ways["*most frequent answer of the test*"] = {
-        task: [values[0]["majority"]]
-        for (task,), values in benchmarked(root, "majority").items()
-    }
-    lines = []
-    for way, of in ways.items():
-        tasks = ("multiarith", "gsm8k")
-        cells = [shown(of[task]) if task in of else "-" for task in tasks]
-        lines.append(f"| {way} | {' | '.join(cells)} |")
-    return "\n".join(lines) or "| - | - | - |"
-
-
-def knowledge(root: Path) -> str:
-    """A table row for each LAMA relation that chapter 10 recorded: P@1 of the most
-    frequent object, a manual template, a trained prompt, a prompt before random
-    weights; the last three among the relation's own objects."""
-    from prompttune_utils.cache import unpack
-
-    kept = (root / RESULTS / "10_p_tuning.cache.json").read_text(encoding="utf-8")
-    found: dict[str, dict[str, list]] = {}
-    for entry in json.loads(kept)["entries"]:
-        if entry["run"] == "lama":
-            given, value = entry["arguments"], entry["value"]
-            way = "random" if "weights" in given else "trained"
-            way = way if given["steps"] else "hard"
-            ways = found.setdefault(given["relation"], {})
-            right = unpack(value["test"]["objects"]).mean()
-            ways.setdefault(way, []).append(right)
-            ways["frequent"] = [unpack(value["frequent"]).mean()]
-    order = ("frequent", "hard", "trained", "random")
-    return "\n".join(
-        f"| {relation} | {' | '.join(shown(ways[way]) for way in order)} |"
-        for relation, ways in sorted(found.items())
-    )
-
-
 def real_decoder(root: Path) -> str:
     """A table row for each way to ask the real decoder: accuracy and AUC on SST-2, and
     how many draws or seeds they are a mean of."""
     rows = {}
-    for (shots,), values in benchmarked(root, "shown", REAL).items():
+    for (shots,), values in recorded(root, "shown").items():
         shown_rows = f"{2 * shots} demonstrations" if shots else "zero-shot"
         for prior in ("none", "content-free", "unlabelled"):
             taken = "" if prior == "none" else f", prior of {prior} texts taken out"
             rows[shown_rows + taken] = [value[prior] for value in values]
-    for (_, steps), values in benchmarked(root, "prompted", REAL).items():
+    for (_, steps), values in recorded(root, "prompted").items():
         name = f"soft prompt, {steps} steps" if steps else "soft prompt, untrained"
         rows[name] = values
     return measured_rows(root, rows)
@@ -217,7 +114,7 @@ def real_decoder(root: Path) -> str:
 def real_encoder(root: Path) -> str:
     """A table row for each number of labelled rows: accuracy and AUC on SST-2 of
     logistic regression over the real encoder's frozen vectors."""
-    runs = benchmarked(root, "classified", REAL)
+    runs = recorded(root, "classified")
     rows = {f"{count:,} rows": values for (count,), values in sorted(runs.items())}
     return measured_rows(root, rows)
 
@@ -227,7 +124,7 @@ def measured_rows(root: Path, rows: dict[str, list[dict]]) -> str:
     majority comes first."""
     lines = [
         f"| *majority* | {values[0]:.3f} | - | - |"
-        for values in benchmarked(root, "majority", REAL).values()
+        for values in recorded(root, "majority").values()
     ]
     for name, values in rows.items():
         cells = [shown([v[what] for v in values]) for what in ("accuracy", "auc")]
@@ -472,7 +369,6 @@ TABLES = {
     "book/running": (colab,),
     "book/real_model": (real_decoder, real_encoder),
     "book/status": (versions, timings),
-    "book/benchmarks": (classification, writing, knowledge, sums, speed),
 }
 
 
