@@ -39,7 +39,7 @@ export: .venv/.installed  ## write prompttune_utils/methods/ from the chapters
 budget: .venv/.installed  ## measure the CPU seconds of every chapter and of the book
 	$(BIN)/python tools/notebooks.py budget
 
-bench: .venv/.installed  ## measure the speed of the methods against PEFT and against the bare backbone; about 5 CPU minutes
+bench: .venv/.installed  ## measure the speed of the methods against PEFT and against the bare backbone; about 8 CPU minutes
 	PYTHONPATH=. $(BIN)/python -W ignore tools/bench.py
 
 benchmarks: .venv/.installed  ## run all methods on public data, where results are missing or stale, and keep them; about three CPU hours; PROMPTTUNE_MIRROR or the hub
