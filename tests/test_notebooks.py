@@ -72,7 +72,7 @@ def test_benchmarks_show_the_recorded_speed():
     page = next(c for c in CHAPTERS if c.stem == "A2_benchmarks")
     cells = notebooks.code_cells(notebooks.read(page))
     shown = "".join(str(cell.outputs) for cell in cells)
-    for row in json.loads((results.FOLDER / "speed.json").read_text())["ratios"]:
+    for row in json.loads((results.FOLDER / "speed.json").read_text("utf-8"))["ratios"]:
         ratio = "{ratio:.2f} ({low:.2f} to {high:.2f})".format(**row)
         over = row["goal"] is not None and row["ratio"] > row["goal"]
         if row["what"] != "floor":
